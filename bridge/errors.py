@@ -8,6 +8,7 @@ carries a secret or personal data.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from bridge.messages import Message, message
@@ -102,8 +103,56 @@ class AsaasOutcomeUnknown(BridgeError, code="asaas.outcome_unknown"):
     """the Asaas API may or may not have done what was asked"""
 
 
+class ClintFault(StrEnum):
+    """What is wrong where a request to the Clint API failed."""
+
+    TOKEN = "token"  # noqa: S105 (the name of a fault)
+    """401: the token is refused."""
+    PLAN = "plan"
+    """403: the token is known, but the plan or the token's rights do not hold the request."""
+    GONE = "gone"
+    """404 or 410: the object, or one that the request names, does not exist."""
+    REFUSED = "refused"
+    """400, 422 or another 4xx: the same request would be refused again. The facts have Clint's words."""
+    BUSY = "busy"
+    """429, or the request's turn is too far away: nothing was done."""
+    FAILED = "failed"
+    """No answer, a 5xx or an answer that can't be read, and nothing was changed in Clint."""
+    UNKNOWN = "unknown"
+    """The answer to a write was lost, a 5xx or unreadable: it may or may not be done."""
+    NOT_STARTED = "not_started"
+    """The caller did not let the write begin: nothing was sent."""
+
+
 class ClintApiFailed(BridgeError, code="clint.api"):
     """the Clint API did not give what was asked for"""
+
+    def __init__(
+        self,
+        what: str | Message | None = None,
+        *,
+        kind: ClintFault = ClintFault.FAILED,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        **parts: Any,
+    ) -> None:
+        """`status` is None where no answer came, `retry_after_s` where Clint names no time.
+
+        An error with a hint is lasting: the same request would fail again.
+        """
+        super().__init__(what, kind=str(kind), status=status, **parts)
+        self.kind = kind
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class ClintNameUnknown(BridgeError, code="clint.name_unknown"):
+    """Clint has no origin, stage or user of that name"""
+
+    def __init__(self, what: str | Message | None = None, *, kind: str = "", **parts: Any) -> None:
+        """`kind` is `origin`, `stage` or `user`."""
+        super().__init__(what, kind=kind, **parts)
+        self.kind = kind
 
 
 class ConsoleClosed(BridgeError, code="console.closed", http_status=403):
@@ -265,6 +314,10 @@ class ExpressionFailed(StageError, code="transform.expression"):
 
 class RequiredMissing(StageError, code="transform.required_missing"):
     """a field with required: true has no value in this event"""
+
+
+class NoDealKey(StageError, code="transform.no_deal_key"):
+    """nothing in this event says which deal it is about"""
 
 
 class NoContact(StageError, code="transform.no_contact"):

@@ -177,7 +177,7 @@ class HttpClient:
         target = httpx.URL(url) if params is None else httpx.URL(url, params=params)
         body = None
         if json is not None:
-            body = dumps(json, ensure_ascii=False, allow_nan=False).encode()
+            body = dumps(json, ensure_ascii=False, allow_nan=False).encode(errors="replace")
             headers = {"Content-Type": "application/json", **(headers or {})}
         if form is not None:
             body = form.encode()

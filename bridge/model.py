@@ -52,7 +52,7 @@ class DeliveryState(StrEnum):
     FILTERED = "filtered"  # a condition of the mapping said no: nothing is sent
     STALE = "stale"  # a newer event of the same charge was already delivered: nothing is sent
     DEAD = "dead"  # failed for good, with a reason; a person may retry, replay or discard it
-    DISCARDED = "discarded"  # a person or a replay took it out
+    DISCARDED = "discarded"  # a person or a replay took it out, or its deal was removed in Clint
 
 
 _S = DeliveryState
@@ -63,7 +63,8 @@ NOT_SENT = frozenset({_S.FILTERED, _S.STALE, _S.DISCARDED})
 
 TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     _S.PENDING: frozenset({_S.SENDING, _S.STALE, _S.DEAD, _S.DISCARDED}),
-    _S.SENDING: frozenset({_S.DELIVERED, _S.RETRYING, _S.DEAD}),
+    # Discarded: there is nothing left to do, such as for a deal that was removed in Clint.
+    _S.SENDING: frozenset({_S.DELIVERED, _S.RETRYING, _S.DEAD, _S.DISCARDED}),
     _S.RETRYING: frozenset({_S.SENDING, _S.STALE, _S.DEAD, _S.DISCARDED}),
     # Only a person's retry, which sends the same payload again, or a discard leads out of these two.
     _S.DEAD: frozenset({_S.PENDING, _S.DISCARDED}),
@@ -87,7 +88,9 @@ class Outcome(StrEnum):
     DELIVERED = "delivered"
     RETRY = "retry"  # not delivered; another attempt may succeed
     REJECTED = "rejected"  # not delivered; the destination will never take it
-    REMOVED = "removed"  # the destination no longer exists
+    REMOVED = "removed"  # the destination no longer exists, or lets nothing in
+    POSTPONED = "postponed"  # not delivered; something of the bridge must be over first, so the try does not count
+    DISCARDED = "discarded"  # not delivered, and nothing is left to do
 
 
 class Waiting(StrEnum):

@@ -161,6 +161,11 @@ REASONS: Mapping[str, Reason] = {
         N_("the customer's record in Asaas has neither, or a phone that is none"),
         N_("fill in one of them in the customer's record at Asaas"),
     ),
+    "transform.no_deal_key": _then_replay(
+        N_("nothing in this event says which deal it is about"),
+        N_("the expression of `one_deal_per` has no value, or the event's object has no code"),
+        N_("let `one_deal_per` name something that each event has"),
+    ),
     "bridge.fault": _then_replay(
         N_("the bridge itself has a fault that this event triggers"),
         todo=N_("report it with the worker's log record mapping.fault of this event; after an update"),
@@ -224,10 +229,85 @@ REASONS: Mapping[str, Reason] = {
         N_("the destination's name leads to this machine or network, where nothing is sent"),
         todo=N_("fix the URL; for a test on this machine set BRIDGE_ALLOW_PRIVATE_DESTINATIONS=1"),
     ),
+    # What came of a delivery by Clint's API.
+    "clint.deal_created": Reason(N_("the bridge created the deal in Clint")),
+    "clint.deal_updated": Reason(N_("the bridge changed the deal in Clint")),
+    "clint.deal_unchanged": Reason(N_("the deal in Clint was so already, and nothing was written")),
+    "clint.deal_kept": Reason(
+        N_("a person moved the deal in Clint; it stays in their stage and status, and its values are up to date"),
+        todo=N_("nothing; where the mapping must win: moved_by_person: override"),
+    ),
+    "clint.deal_removed": _then_replay(
+        N_("the deal was removed in Clint, and the mapping leaves it so"),
+        N_("a person removed the deal"),
+        N_("nothing; where it must be made again: removed: make_again in the mapping's funnel"),
+    ),
+    "clint.deal_gone": Reason(
+        N_("what the bridge was about to write to is gone in Clint; the next try looks again and decides"),
+        N_("a person removed the deal or its contact, or merged the contact with another"),
+    ),
+    "clint.key_busy": Reason(N_("another delivery works on the same deal or contact; this one goes next")),
+    "clint.create_unknown": Reason(
+        N_("the answer to a create was lost; before anything is created again the bridge looks for it in Clint")
+    ),
+    "clint.update_unknown": Reason(
+        N_("the answer to a change was lost; the next try reads the deal and writes only what is missing")
+    ),
+    "clint.deal_may_appear": Reason(
+        N_("a deal may have been created and Clint does not show it yet; the bridge waits and looks again")
+    ),
+    "clint.contact_may_appear": Reason(
+        N_("a contact may have been created and Clint does not show it yet; the bridge waits and looks again")
+    ),
+    "clint.not_everywhere": Reason(
+        N_("Clint did not list its deals of every status, so whether the deal exists is not known; it is tried again")
+    ),
+    "clint.not_recorded": Reason(
+        N_("the journal did not answer in the middle of a delivery; the next try looks at what was done in Clint")
+    ),
+    "clint.api_turn": Reason(N_("the requests to Clint's API wait for their turn (CLINT_API_RATE_LIMIT)")),
+    "clint.token": Reason(
+        N_("Clint refuses the API token; the destination is paused and its work waits"),
+        N_("the token was removed or copied incompletely"),
+        N_("copy the token from Clint into CLINT_API_TOKEN, restart the bridge and resume the destination"),
+    ),
+    "clint.plan": Reason(
+        N_("Clint does not allow the request; the destination is paused and its work waits"),
+        N_("the account's plan has no API (it needs Elite), or the token may not write deals"),
+        N_("check the plan and the token's rights in Clint, then resume the destination"),
+    ),
+    "clint.origin_gone": Reason(
+        N_("Clint has no such origin; the destination is paused and its work waits"),
+        N_("the origin was removed, archived or renamed in Clint"),
+        N_("set the origin anew (CLINT_ORIGIN, or: bridge destinations add NAME --origin) and resume the destination"),
+    ),
+    "clint.key_not_kept": Reason(
+        N_("Clint did not keep the field by which the bridge finds a deal again; the destination is paused"),
+        N_("the account has no such field for deals, or one of another type"),
+        N_("make the field for deals in Clint, of the type text, and resume the destination"),
+    ),
+    "clint.name_unknown": _then_replay(
+        N_("Clint has no stage or user of the name that the mapping gives"),
+        N_("the stage was renamed in Clint, or is written differently in the mapping"),
+        N_("fix the name in the mapping or in Clint"),
+    ),
+    "clint.refused": _then_replay(
+        N_("Clint does not take these values"),
+        N_("a field that the account lacks or that has another type; the reason has Clint's words"),
+        N_("fix the mapping, or make the field in Clint"),
+    ),
+    "clint.other_kind": _then_replay(
+        N_("the payload was made for a webhook, and the destination is an origin of Clint by now"),
+        N_("the destination's kind was changed while the delivery waited"),
+    ),
     # What the bridge decided.
+    "destination.no_token": Reason(
+        N_("the destination is an origin of Clint, and no API token is set; its work waits"),
+        todo=N_("set CLINT_API_TOKEN for the workers and restart them"),
+    ),
     "destination.not_set": Reason(
         N_("no URL is set for the destination; its work waits"),
-        todo=N_("set its CLINT_WEBHOOK_URL variable for the workers and restart them"),
+        todo=N_("set its CLINT_WEBHOOK_URL or CLINT_ORIGIN variable for the workers and restart them"),
     ),
     "destination.paused": Reason(
         N_("the destination is paused; its work waits"), todo=N_("bridge destinations resume")
@@ -363,6 +443,10 @@ WORDS: Mapping[str, AlertWords] = {
         N_("Fix or remove the mapping; `bridge mappings lint` says what is wrong."),
     ),
     "alerts.failing": AlertWords(N_("Alerts do not arrive"), N_("Fix the address under Alerts, then send a test.")),
+    "clint.doubled_deal": AlertWords(
+        N_("Two deals in Clint for one key"),
+        N_("Look at both deals in Clint and remove the one that is not needed. The bridge goes on with the oldest."),
+    ),
     "reconcile.missing": AlertWords(
         N_("Charges that never arrived"), N_("See them with `bridge reconcile`; bring them in with `bridge backfill`.")
     ),

@@ -21,25 +21,31 @@ from bridge.accounts import Accounts, PerAccount
 from bridge.asaas.client import AsaasClient, base_url, environment
 from bridge.asaas.limiter import AccountLimiter
 from bridge.clint.api import ClintApi
+from bridge.clint.directory import Directory
+from bridge.clint.limiter import ApiLimiter
 from bridge.clint.webhook import ClintClient
 from bridge.crypto import Keyring
-from bridge.errors import JournalError, JournalNotMigrated, SettingsError
+from bridge.errors import ClintApiFailed, JournalError, JournalNotMigrated, SettingsError
 from bridge.http import HttpClient, check_url
 from bridge.journal import Database, Journal, destinations, encryption
 from bridge.journal.clock import DatabaseClock
 from bridge.journal.clock import system_clock_ms as clock_ms
 from bridge.journal.database import NO_PLACE
 from bridge.mapping import Setup
+from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_, Message, message
 from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
+from bridge.pipeline.deals import PATIENCE_S, DealSender, at_once
 from bridge.pipeline.decide import Decider
-from bridge.pipeline.deliver import Deliverer, DeliveryRules
+from bridge.pipeline.deliver import Deliverer, DeliveryRules, is_origin
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.intake import Intake
 from bridge.redis_client import OptionalRedis, connect
-from bridge.settings import Account, Settings, variable
+from bridge.settings import Account, Settings, origin_of, variable
 from bridge.telemetry import SharedCounters, Telemetry
 from bridge.wakeups import BackgroundWaker, Wakeups
+
+log = logs.logger(__name__)
 
 
 class Runtime:
@@ -103,14 +109,26 @@ class Runtime:
 
     @property
     def destinations(self) -> Mapping[str, str]:
-        """The webhook URLs by the destination's name."""
+        """By name: a webhook URL, or the text of an API destination (see `settings.origin_of`)."""
         return self.account_store.destinations
 
     @property
     def setup(self) -> Setup:
         """The names that mappings may refer to."""
         directory, token = self.settings.bridge_mappings_dir, self.settings.clint_api_token
-        return Setup(frozenset(self.accounts), frozenset(self.destinations), directory, bool(token))
+        known = dict(self.destinations)
+        api = {name: origin for name, url in known.items() if (origin := origin_of(url)) is not None}
+        return Setup(frozenset(self.accounts), frozenset(known), directory, bool(token), api=api)
+
+    def clint_names(self) -> ClintDirectory | None:
+        """Return the names in Clint, for lint; None without an API destination, and where Clint can't be asked."""
+        if self.clint_directory is None or not self.setup.api:
+            return None
+        try:
+            return self.clint_directory.names()
+        except ClintApiFailed as error:
+            log.warning("clint.names_not_read", error=str(error))
+            return None
 
     @cached_property
     def mappings(self) -> ActiveMappings:
@@ -183,9 +201,12 @@ class Runtime:
 
     @cached_property
     def decider(self) -> Decider:
-        return Decider(
-            self.journal, self.mappings, self.enricher, self.environment, self.clock_ms, observer=self.telemetry
-        )
+        more: dict[str, Any] = {"observer": self.telemetry, "is_api": self.is_api}
+        return Decider(self.journal, self.mappings, self.enricher, self.environment, self.clock_ms, **more)
+
+    def is_api(self, destination: str) -> bool:
+        """Return whether the destination of this name is written by Clint's API."""
+        return is_origin(self.destinations, destination)
 
     @cached_property
     def clint(self) -> ClintClient:
@@ -193,9 +214,33 @@ class Runtime:
 
     @cached_property
     def clint_api(self) -> ClintApi | None:
-        """The client of read-backs, None without CLINT_API_TOKEN."""
+        """The client of API destinations and read-backs; None without CLINT_API_TOKEN."""
         s = self.settings
-        return ClintApi(s.clint_api_token, s.clint_api_url, self.http) if s.clint_api_token else None
+        if not s.clint_api_token:
+            return None
+        more: dict[str, Any] = {
+            "limiter": ApiLimiter(s.clint_api_rate_limit, self._optional_redis, s.clint_api_token),
+            # A write must end before the lane's lease does.
+            "deadline_s": s.bridge_send_timeout,
+            "patience_s": PATIENCE_S,
+        }
+        return ClintApi(s.clint_api_token, s.clint_api_url, self.http, **more)
+
+    @cached_property
+    def clint_directory(self) -> Directory | None:
+        """The names of Clint's origins, stages, users and fields; None without CLINT_API_TOKEN."""
+        return Directory(self.clint_api) if self.clint_api else None
+
+    @cached_property
+    def deal_sender(self) -> DealSender | None:
+        """The sender of API destinations; None without CLINT_API_TOKEN."""
+        if self.clint_api is None or self.clint_directory is None:
+            return None
+        s = self.settings
+        more = {"appears_s": s.clint_deal_appears_s, "at_once": at_once(s.clint_api_rate_limit)}
+        sender = DealSender(self.journal, self.clint_api, self.clint_directory, self.clock_ms, **more)
+        self._opened.callback(sender.close)
+        return sender
 
     @cached_property
     def http(self) -> HttpClient:
@@ -209,7 +254,7 @@ class Runtime:
             from bridge.pipeline.pace import Pace
 
             more["pace"] = Pace(s.rate_limits, self._optional_redis, of_all=s.bridge_rate_limit).wait_until_ms
-        more["accounts"] = self.accounts
+        more |= {"accounts": self.accounts, "deals": self.deal_sender}
         return Deliverer(
             self.journal, self.clint, self.destinations, DeliveryRules.from_settings(s), self.clock_ms, **more
         )
@@ -226,7 +271,8 @@ class Runtime:
     def url_problems(self) -> list[Message]:
         """Return a problem for each URL of the environment to which nothing may be sent."""
         s = self.settings
-        urls = {variable("CLINT_WEBHOOK_URL", name): url for name, url in s.destinations.items()}
+        webhooks = {name: url for name, url in s.destinations.items() if origin_of(url) is None}
+        urls = {variable("CLINT_WEBHOOK_URL", name): url for name, url in webhooks.items()}
         if s.clint_api_token:
             urls["CLINT_API_URL"] = s.clint_api_url
         return self._judge({**urls, "ASAAS_API_URL": s.asaas_api_url, "BRIDGE_OIDC_ISSUER": s.bridge_oidc_issuer})

@@ -132,6 +132,12 @@ def _http(text: str) -> str:
     return text.rstrip("/")
 
 
+def _origin(text: str) -> str:
+    if len(text) > 200 or not text.isprintable() or text.startswith(("http://", "https://")):
+        raise _broken(N_("must be the name or id of an origin in Clint, no URL"))
+    return text
+
+
 def _token(text: str) -> str:
     tokens = text.split()  # no token has white space
     if len(tokens) > 2:
@@ -243,8 +249,21 @@ SETTINGS: Mapping[Setting, str] = {
     Setting("BRIDGE_RATE_LIMIT", _rate): N_(
         "the same for each destination without a CLINT_RATE_LIMIT of its own; empty: no limit"
     ),
-    Secret("CLINT_API_TOKEN", _api_secret): N_("token of the Clint API, for reading deals back"),
+    Setting("CLINT_ORIGIN", _origin, family=True): N_(
+        "name or id of an origin (funnel) of Clint: makes a destination whose deals the bridge writes by Clint's API; "
+        "needs CLINT_API_TOKEN"
+    ),
+    Secret("CLINT_API_TOKEN", _api_secret): N_(
+        "token of the Clint API (plan Elite): for destinations that are an origin, and for reading deals back"
+    ),
     Setting("CLINT_API_URL", _http, "https://api.clint.digital"): N_("base URL of the Clint API"),
+    Setting("CLINT_API_RATE_LIMIT", _rate, "2/second"): N_(
+        "requests to the Clint API at most, of all processes together"
+    ),
+    Setting("CLINT_DEAL_APPEARS_S", _seconds(0, 3600), "60"): N_(
+        "seconds for which a new deal may be missing from Clint's lists: so long nothing is made again after an answer "
+        "was lost"
+    ),
     Setting("BRIDGE_READ_BACK_WAIT", _seconds(0.1, 3600), "30"): N_(
         "seconds after a delivery until its deal is looked for, where the mapping says verify"
     ),
@@ -358,6 +377,33 @@ def variable(family: str, name: str) -> str:
     return family if name == DEFAULT else f"{family}_{name.upper().replace('-', '_')}"
 
 
+ORIGIN_PREFIX = "clint-origin:"
+"""What the text of an API destination begins with; that of a webhook destination is its URL."""
+
+
+def origin_of(url: str) -> str | None:
+    """Return the name or id of an API destination's origin; None for a webhook destination.
+
+    >>> origin_of("clint-origin:Vendas"), origin_of("https://functions-api.clint.digital/")
+    ('Vendas', None)
+    """
+    return url.removeprefix(ORIGIN_PREFIX) if url.startswith(ORIGIN_PREFIX) else None
+
+
+def origin_url(origin: str) -> str:
+    """Return the text of the API destination of this origin."""
+    return f"{ORIGIN_PREFIX}{origin}"
+
+
+def destination_variable(name: str, url: str) -> str:
+    """Return the name of the variable that holds a destination's text.
+
+    >>> destination_variable("vendas", "clint-origin:Vendas")
+    'CLINT_ORIGIN_VENDAS'
+    """
+    return variable("CLINT_WEBHOOK_URL" if origin_of(url) is None else "CLINT_ORIGIN", name)
+
+
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _PREFIXES = ("ASAAS_", "CLINT_", "BRIDGE_")
 
@@ -389,7 +435,7 @@ class Settings:
     values: Mapping[str, Any] = field(repr=False)
     accounts: Mapping[str, Account]
     destinations: Mapping[str, str] = field(repr=False)
-    """Webhook URLs by destination name."""
+    """By name: a webhook URL, or the text of an API destination (see `origin_of`)."""
     rate_limits: Mapping[str, str]
     """Of destinations with a limit of their own, by name."""
     without_effect: tuple[str, ...]
@@ -416,6 +462,14 @@ class Settings:
             _check_lengths(values, families, problems)
         if values["BRIDGE_OIDC_ISSUER"] and not values["BRIDGE_OIDC_CLIENT_ID"]:
             problems.append(message(N_("BRIDGE_OIDC_ISSUER needs BRIDGE_OIDC_CLIENT_ID, which is not set")))
+        webhooks, origins = families["CLINT_WEBHOOK_URL"], families["CLINT_ORIGIN"]
+        for name in sorted(webhooks.keys() & origins.keys()):
+            rule = N_("{webhook} and {origin} name one destination, which has one kind; rename or unset one of them")
+            names = {"webhook": variable("CLINT_WEBHOOK_URL", name), "origin": variable("CLINT_ORIGIN", name)}
+            problems.append(message(rule, **names))
+        if origins and not values["CLINT_API_TOKEN"]:
+            name = variable("CLINT_ORIGIN", min(origins))
+            problems.append(message(N_("{name} needs CLINT_API_TOKEN, which is not set"), name=name))
         if not problems and values["BRIDGE_LEASE"] < values["BRIDGE_SEND_TIMEOUT"] + 2:
             rule = N_(
                 "BRIDGE_LEASE must be at least BRIDGE_SEND_TIMEOUT + 2, got {lease:g}; else a second worker could "
@@ -431,7 +485,8 @@ class Settings:
             name: Account(name, keys.get(name, ""), *tokens.get(name, "").split()) for name in sorted({*keys, *tokens})
         }
         without_effect = tuple(sorted(WITHOUT_EFFECT & environ.keys()))
-        return cls(values, accounts, families["CLINT_WEBHOOK_URL"], families["CLINT_RATE_LIMIT"], without_effect)
+        destinations = {**webhooks, **{name: origin_url(origin) for name, origin in origins.items()}}
+        return cls(values, accounts, destinations, families["CLINT_RATE_LIMIT"], without_effect)
 
     def __getattr__(self, name: str) -> Any:
         """Return a plain variable's value by its name in lower case."""

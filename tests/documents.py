@@ -13,7 +13,7 @@ import click
 from bridge.mapping import Setup, Severity, parse_mapping
 
 # What the examples of the documents may rely on; each of them works with CLINT_WEBHOOK_URL alone or names these.
-KNOWN = Setup(frozenset({"default", "matriz"}), frozenset({"default", "vencidas", "pagas"}), None)
+KNOWN = Setup(frozenset({"default", "matriz"}), frozenset({"default", "vencidas", "pagas", "vendas"}), None)
 
 # Programs of others that the documents tell people to run.
 FOREIGN = frozenset(

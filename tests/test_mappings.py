@@ -11,6 +11,7 @@ import pytest
 from bridge.mapping import ParseResult, Setup, Severity, evaluate, parse_mapping, read_directory
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context
+from bridge.mapping.model import ClintDirectory
 from bridge.mapping.testing import CaseResult, parts_of, run
 from bridge.redaction import redact
 from tests.documents import Fence, fences
@@ -108,7 +109,13 @@ def test_sample_holds_nobodys_data(sample: Path) -> None:
 
 GUIDE = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = [fence for fence in fences(GUIDE) if fence.language == "yaml"]
-GUIDE_KNOWN = Setup(frozenset({"default"}), frozenset({"default", "vencidas"}), ROOT)
+CLINT = ClintDirectory(
+    origins={"ori_1": ("Vendas", (("sta_1", "Nova"), ("sta_2", "Vencida"), ("sta_3", "Paga")))},
+    fields={"deal": {"codigo_asaas": "TEXT"}},
+)
+GUIDE_KNOWN = Setup(
+    frozenset({"default"}), frozenset({"default", "vencidas", "vendas"}), ROOT, api={"vendas": "Vendas"}, clint=CLINT
+)
 AROUND = {
     "events": "events: [PAYMENT_RECEIVED]\n",
     "contact": "contact: {email: customer.email}\n",
@@ -150,7 +157,8 @@ def test_what_needs_another_destination_is_switched_off() -> None:
         if one.mapping.destinations != {"default"}:
             assert not one.mapping.enabled
             for name in one.mapping.destinations - {"default"}:
-                assert f"CLINT_WEBHOOK_URL_{name.upper().replace('-', '_')}" in one.text
+                setting = "CLINT_ORIGIN" if one.mapping.tells_funnel else "CLINT_WEBHOOK_URL"
+                assert f"{setting}_{name.upper().replace('-', '_')}" in one.text
 
 
 @pytest.mark.parametrize(
@@ -158,7 +166,7 @@ def test_what_needs_another_destination_is_switched_off() -> None:
     [
         *("cobranca_criada", "cobranca_alterada", "cobranca_paga", "cobranca_vencida"),
         *("cobranca_estornada_ou_removida", "exemplo_etapas_do_funil", "exemplo_etapas_ainda_vencida"),
-        "exemplo_etapas_parcela_estornada",
+        *("exemplo_etapas_parcela_estornada", "exemplo_um_negocio_por_cobranca"),
         *("parcelamento_uma_vez", "assinatura", "marketplace_split", "chargeback", "link_de_pagamento", "conta_avisos"),
     ],
 )

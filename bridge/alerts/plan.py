@@ -171,6 +171,7 @@ _AREAS = {
     "reconcile": Area.ASAAS,
     "events.held": Area.ASAAS,
     "destination": Area.CLINT,
+    "clint": Area.CLINT,
     "mapping": Area.MAPPINGS,
 }
 _PATHS = {

@@ -19,6 +19,7 @@ from bridge.journal.clock import system_clock_ms
 from bridge.messages import N_, Message, _, ngettext, pgettext
 from bridge.operations import accounts as operations
 from bridge.operations import actions
+from bridge.settings import origin_of, origin_url
 
 _WORDS = (N_("set"), N_("unset"), N_("environment"), N_("journal"), N_("closed"), N_("open"), N_("half open"))
 """Codes of `--json` that tables show in words."""
@@ -134,19 +135,20 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
     """List destinations with the state of each circuit, and whether and why they are paused."""
     with invocation.journal.database.read() as connection:
         found = journal.load(connection)
-        urls = {
-            **dict.fromkeys(kept.destinations(connection), "journal"),
-            **dict.fromkeys(invocation.settings.destinations, "environment"),
-        }
+        own, fixed = kept.destinations(connection), invocation.settings.destinations
+        urls = {**dict.fromkeys(own, "journal"), **dict.fromkeys(fixed, "environment")}
+        origins = {name: origin_of(url) for name, url in {**own, **fixed}.items()}
     rows = []
     for one in found.values():
         data = {name: value for name, value in asdict(one).items() if name not in {"url_digest", "failed_subject"}}
         kept_in = urls.get(one.name)
         url, paused = "set" if kept_in else "unset", one.paused_ms is not None
-        rows.append({**data, "url": url, "kept_in": kept_in, "paused": paused})
+        origin = origins.get(one.name)
+        rows.append({**data, "url": url, "origin": origin, "kept_in": kept_in, "paused": paused})
     columns: Columns = [
         (_("name"), "name"),
-        ("URL", lambda row: _(row["url"])),
+        ("URL", lambda row: "" if row["origin"] else _(row["url"])),
+        (_("origin"), lambda row: row["origin"] or ""),
         (_("kept in"), lambda row: row["kept_in"] and _(row["kept_in"])),
         (_("circuit"), lambda row: _(row["state"].replace("_", " "))),
         (_("failures in a row"), "failures"),
@@ -158,14 +160,17 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
 
 @destinations.command("add")
 @click.argument("name")
+@click.option("--origin", help="Name or id of an origin (funnel) of Clint: its deals are written by Clint's API.")
 @click.pass_obj
-def add_destination(invocation: Invocation, name: str) -> None:
-    """Keep a destination in the journal, or give the one of that name another URL.
+def add_destination(invocation: Invocation, name: str, origin: str | None) -> None:
+    """Keep a destination in the journal, or give the one of that name another URL or origin.
 
     Asks for the URL of the Clint integration without showing it; where there is no terminal, the first line of standard
-    input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and the running processes use it within seconds.
+    input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and the running processes use it within seconds. With
+    --origin it asks for nothing, and needs CLINT_API_TOKEN.
     """
-    url = read_secret(_("URL (Clint: the origin's integrations, Receber Webhook)"))
+    question = _("URL (Clint: the origin's integrations, Receber Webhook)")
+    url = origin_url(origin) if origin else read_secret(question)
     fresh, freed = operations.add_destination(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, url
     )

@@ -12,7 +12,7 @@ from bridge.cli.main import NO, Invocation
 from bridge.cli.output import json_option, plain, show_json, show_table
 from bridge.errors import SettingsError
 from bridge.messages import N_, _, current_language, in_language
-from bridge.settings import DEFAULT, SETTINGS, Setting, Settings, variable
+from bridge.settings import DEFAULT, SETTINGS, Setting, Settings, origin_of, variable
 
 if TYPE_CHECKING:
     from bridge.operations.doctor import Check
@@ -90,12 +90,15 @@ _SET = {"set": N_("set"), "unset": N_("unset")}
 
 def _values(setting: Setting, settings: Settings) -> Iterator[tuple[str, str]]:
     """Give each variable of a setting with its value."""
-    members: Mapping[str, object] = {
+    origins = {name: origin_of(url) for name, url in settings.destinations.items()}
+    families: Mapping[str, Mapping[str, object]] = {
         "ASAAS_API_KEY": {name: account.api_key for name, account in settings.accounts.items()},
         "ASAAS_WEBHOOK_TOKEN": {name: account.webhook_token for name, account in settings.accounts.items()},
-        "CLINT_WEBHOOK_URL": settings.destinations,
+        "CLINT_WEBHOOK_URL": {name: url for name, url in settings.destinations.items() if origins[name] is None},
+        "CLINT_ORIGIN": {name: origin for name, origin in origins.items() if origin is not None},
         "CLINT_RATE_LIMIT": settings.rate_limits,
-    }.get(setting.name, {DEFAULT: settings.values.get(setting.name)})
+    }
+    members = families.get(setting.name, {DEFAULT: settings.values.get(setting.name)})
     for name in (DEFAULT, *sorted(members.keys() - {DEFAULT})):
         value = members.get(name, "")
         # A SQLite URL is a path, and without DATABASE_URL the bridge makes one by itself.

@@ -35,6 +35,7 @@ from bridge.journal import Journal, queries
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.privacy import FORGOTTEN
 from bridge.journal.queries import Row
+from bridge.mapping.evaluate import spread
 from bridge.messages import N_, _, in_language, ngettext
 from bridge.model import FINISHED, DeliveryState, EventState, Origin, object_name
 from bridge.operations import actions
@@ -292,7 +293,7 @@ def _show_delivery(delivery: Row, attempts: list[Row], now_ms: int) -> None:
         facts = {"line": delivery["line"], "revision": delivery["revision_id"]}
         show_line(_("to"), _("{name} (line {line}, revision {revision})", name=delivery["destination"], **facts))
         show_line(_("payload"), "")
-        for key, value in json.loads(delivery["payload"]).items():
+        for key, value in spread(json.loads(delivery["payload"])).items():
             click.echo(f"    {plain(key)}: {plain(value)}")
     for attempt in attempts:
         show_line(_("attempt {number}", number=attempt["number"]), _attempt(attempt))
@@ -305,7 +306,9 @@ _OUTCOMES = {
     "delivered": N_("accepted"),
     "retry": N_("failed, tried again"),
     "rejected": N_("refused"),
-    "removed": N_("integration removed"),
+    "removed": N_("destination paused"),
+    "postponed": N_("not tried yet"),
+    "discarded": N_("nothing left to do"),
     "unknown": N_("no answer known"),
     None: N_("no answer yet"),
 }

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from bridge.cli.mapping_new import new
 from bridge.cli.options import find_event
 from bridge.cli.output import is_terminal, json_option, json_text, plain, show_json, show_table, values_of
 from bridge.errors import BridgeError, NotFound, UsageError
-from bridge.mapping import Finding, Mapping, ParseResult, Setup, Severity, parser, testing
+from bridge.mapping import Field, Finding, Mapping, ParseResult, Setup, Severity, parser, testing
 from bridge.mapping import explain as wanted
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context, references
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 _MARKS = {True: N_("yes"), False: N_("no"), None: "-"}
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _WORDS = (
-    *(N_("contact"), N_("organization"), N_("deal")),
+    *(N_("contact"), N_("organization"), N_("deal"), N_("funnel")),
     *(N_("text"), N_("number"), N_("boolean"), N_("date"), N_("link"), N_("phone"), N_("e-mail")),
     *(N_("condition"), N_("field"), N_("route")),
     *(N_("filtered"), N_("dead")),
@@ -84,23 +85,24 @@ def _finding_data(finding: Finding) -> dict[str, Any]:
 
 def _read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ParseResult]:
     """Return the parsed files and directories, or without any those of BRIDGE_MAPPINGS_DIR."""
-    settings = invocation.settings
-    accounts = destinations = None
-    if not no_environment:  # those in the journal too
-        from bridge.runtime import Runtime
-
-        with closing(Runtime(settings)) as runtime:
-            accounts, destinations = frozenset(runtime.accounts), frozenset(runtime.destinations)
+    setup = Setup(None, None) if no_environment else _setup(invocation)
     read: list[ParseResult] = []
     files: list[ParseResult] = []
-    for place in list(paths) or [settings.bridge_mappings_dir]:
-        root = place if place.is_dir() else place.parent
-        known = Setup(accounts, destinations, root, no_environment or bool(settings.clint_api_token))
+    for place in list(paths) or [invocation.settings.bridge_mappings_dir]:
+        known = replace(setup, root=place if place.is_dir() else place.parent)
         if place.is_file():
             files.append(parser.read_file(place, known))
         else:
             read += parser.read_directory(place, known)
     return [*read, *parser.with_overlaps(files)]
+
+
+def _setup(invocation: Invocation) -> Setup:
+    """Return the accounts and destinations of the environment and of the journal, and what Clint has."""
+    from bridge.runtime import Runtime
+
+    with closing(Runtime(invocation.settings)) as runtime:
+        return replace(runtime.setup, clint=runtime.clint_names())
 
 
 def _named(read: Iterable[ParseResult], name: str) -> Mapping:
@@ -311,14 +313,33 @@ def _mapping_data(mapping: Mapping) -> dict[str, Any]:
             {
                 **{name: getattr(field, name) for name in ("group", "key", "type", "required")},
                 "source": field.source.text,
-                "is": field.identifies,
+                "is": field.native or None,
             }
             for field in mapping.fields
         ],
         "routes": [{"events": route.events, "send_to": route.send_to} for route in mapping.routes],
+        "deal": _deal_data(mapping) if mapping.tells_funnel else None,
         "fetched": sorted(mapping.filter_needs | mapping.field_needs),
         "tests": len(mapping.tests),
     }
+
+
+def _deal_data(mapping: Mapping) -> dict[str, Any]:
+    """Return what a mapping says about deals by the API, under the keys of its file."""
+    funnel = mapping.funnel
+    per = funnel.one_deal_per
+    words = ("origin", "moved_by_person", "removed", "find_contact_by", "key_field")
+    return {
+        "one_deal_per": per if isinstance(per, str) else per.source.text,
+        **{name: _source_of(one) for name, one in funnel.values.items() if one},
+        "tags": [one.source.text for one in funnel.tags],
+        **{name: getattr(funnel, name) for name in words},
+    }
+
+
+def _source_of(field: Field) -> str:
+    outputs = ", ".join(field.outputs)
+    return f"{field.source.text} -> {outputs}" if field.expressions and outputs else field.source.text
 
 
 def _show_mapping(mapping: Mapping) -> None:
@@ -330,6 +351,10 @@ def _show_mapping(mapping: Mapping) -> None:
     lines += [("route", f"{', '.join(route.events)} -> {route.send_to}") for route in mapping.routes]
     for name, text in lines:
         click.echo(f"{name + ':':14}{plain(text)}")
+    for name, value in (data["deal"] or {}).items():
+        text = ", ".join(value) if isinstance(value, list | tuple) else value
+        if text:
+            click.echo(f"{name + ':':16} {plain(text)}")
     for depth, text in _condition_lines(mapping.filter):
         click.echo(f"{'' if depth else 'filter:':14}{'  ' * depth}{plain(text)}")
     click.echo()
@@ -464,6 +489,8 @@ def _show_explained(found: dict[str, Any]) -> None:
         show_table((_("group"), _("key"), _("from"), _("value")), rows)
     if is_sent:
         click.echo(_("payload: {payload}", payload=plain(json.dumps(found["payload"], ensure_ascii=False))))
+    if "funnel" in found:
+        click.echo(_("deal: {deal}", deal=plain(json.dumps(found["funnel"], ensure_ascii=False))))
 
 
 def _cell(value: Any) -> str:
@@ -478,9 +505,10 @@ def _cell(value: Any) -> str:
 def checklist(invocation: Invocation, mapping: str | None, as_csv: bool, as_json: bool) -> None:
     """Say what to choose on Clint's mapping screen: the keys that each integration gets, its stage and its status.
 
-    An integration gets what all enabled mappings send to it. FILE is a mapping file, or the name of one in the
-    directory of BRIDGE_MAPPINGS_DIR: only the integrations of this one. Ends with 1 where an integration would have to
-    set several statuses.
+    For a destination by Clint's API it says which origin, stages and fields Clint must have, and with CLINT_API_TOKEN
+    which of them it lacks. An integration gets what all enabled mappings send to it. FILE is a mapping file, or the
+    name of one in the directory of BRIDGE_MAPPINGS_DIR: only the destinations of this one. Ends with 1 where an
+    integration would have to set several statuses.
     """
     if as_csv and as_json:
         raise UsageError(N_("--csv and --json exclude each other"))
@@ -488,17 +516,21 @@ def checklist(invocation: Invocation, mapping: str | None, as_csv: bool, as_json
     places = [path.parent] if path.is_file() else []
     read = _read_paths(invocation, places, no_environment=True)
     only = _named(read, path.stem) if mapping else None
-    found = wanted.checklist([one.mapping for one in read if one.mapping], only)
-    keys, integrations = found["keys"], found["integrations"]
+    known = _setup(invocation) if invocation.settings.clint_api_token else Setup(None, None)
+    found = wanted.checklist([one.mapping for one in read if one.mapping], only, known=known)
+    keys, integrations, funnels = found["keys"], found["integrations"], found["funnels"]
     if as_json:
         show_json({"mapping": only.name if only else None, **found})
     elif as_csv:
-        _print_csv(keys, integrations)
+        _print_csv(keys, integrations, funnels)
     else:
         rows = [(row["key"], _(row["tab"]), _(row["kind"]), _short(row["example"])) for row in keys]
-        show_table((_("key"), _("tab"), _("kind"), _("example")), rows)
+        if rows or not funnels:
+            show_table((_("key"), _("tab"), _("kind"), _("example")), rows)
         for row in integrations:
             _show_integration(row, [one["key"] for one in keys if row["integration"] not in one["integrations"]])
+        for row in funnels:
+            _show_funnel(row)
     if any(row["conflict"] for row in integrations):
         raise Exit(NO)
 
@@ -521,8 +553,35 @@ def _show_integration(row: dict[str, Any], missing: list[str]) -> None:
     click.echo("\n".join(f"  {line}" for line in lines))
 
 
-def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]]) -> None:
-    columns = ("key", "tab", "kind", "example", "integration", "setting", "mappings", "events", "stage", "status")
+def _show_funnel(row: dict[str, Any]) -> None:
+    click.echo("\n" + _("destination {name}, by Clint's API", name=row["destination"]))
+    lines = [_("from  {mapping}", mapping=name) for name in row["mappings"]]
+    for origin in row["origins"]:
+        name = origin["origin"] or _("the one of the destination")
+        lines.append(_("origin  {name}", name=name) + _lacking(origin["there"]))
+        lines += [_("stage   {name}", name=one["stage"]) + _lacking(one["there"]) for one in origin["stages"]]
+        lines += [_("status  {name}", name=one) for one in origin["statuses"]]
+    click.echo("\n".join(f"  {line}" for line in lines))
+    rows = [
+        (
+            one["key"],
+            _(one["tab"]),
+            _("field") if one["place"] == "fields" else _("Clint's own"),
+            _(one["kind"]),
+            _short(one["example"]) + _lacking(one["there"]),
+        )
+        for one in row["fields"]
+    ]
+    show_table((_("key"), _("tab"), _("what it is"), _("kind"), _("example")), rows)
+
+
+def _lacking(there: bool | None) -> str:
+    return _("  <- make it in Clint") if there is False else ""
+
+
+def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]], funnels: list[dict[str, Any]]) -> None:
+    columns = ["key", "tab", "kind", "example", "integration", "setting", "mappings", "events", "stage", "status"]
+    columns += ["origin", "there"] if funnels else []
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in keys:
@@ -531,6 +590,23 @@ def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]]) -
         several = {name: " ".join(row[name]) for name in ("mappings", "events")}
         status = row["status"] or f"conflict: {' or '.join(row['conflict'])}"
         writer.writerow({**row, **several, "status": status, "stage": wanted.stage_of(row["events"])})
+    for row in funnels:
+        for one in row["fields"]:
+            writer.writerow({**one, "integration": row["destination"], "there": _there(one["there"])})
+        for origin in row["origins"]:
+            about = {
+                "integration": row["destination"],
+                "origin": origin["origin"],
+                "mappings": " ".join(row["mappings"]),
+            }
+            statuses = " ".join(origin["statuses"])
+            writer.writerow({**about, "status": statuses, "there": _there(origin["there"])})
+            for one in origin["stages"]:
+                writer.writerow({**about, "stage": one["stage"], "there": _there(one["there"])})
+
+
+def _there(there: bool | None) -> str:
+    return "" if there is None else "yes" if there else "no"
 
 
 @mappings.command()

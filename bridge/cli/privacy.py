@@ -15,7 +15,7 @@ from bridge.cli.main import Invocation
 from bridge.cli.options import check_can_ask, confirm, stacked
 from bridge.cli.output import json_option, show_json
 from bridge.errors import NotFound, UsageError
-from bridge.journal import customers, privacy, search
+from bridge.journal import customers, deals, privacy, search
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.privacy import Person, PersonCounts
 from bridge.messages import N_, _, ngettext
@@ -108,6 +108,7 @@ def export(invocation: Invocation, /, **who: Any) -> None:
                 for person in found
             ],
             "events": list(privacy.export(connection, found)),
+            "deals": deals.deals_of(connection, found),
             "search_terms": privacy.count(connection, found).search_terms,
             "console_jobs": list(privacy.jobs_of(connection, found)),
         }

@@ -10,3 +10,7 @@ Unconfirmed, so nothing is built on it: the answer's body and codes, limits of s
 reads `Idempotency-Key`. An attempt with an unknown outcome is sent again, because the receiver updates the
 same deal instead of making a second one; an integration in the mode "criar" makes a second one.
 """
+
+from bridge.settings import ORIGIN_PREFIX, origin_of, origin_url
+
+__all__ = ["ORIGIN_PREFIX", "origin_of", "origin_url"]

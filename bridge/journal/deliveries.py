@@ -191,6 +191,13 @@ _finish_attempt = BulkStatement(
 )
 
 
+_forgive = BulkStatement(
+    "UPDATE deliveries SET forgiven = deliveries.forgiven + 1 FROM {given} WHERE deliveries.id = given.id",
+    deliveries,
+    "id",
+)
+
+
 _LEAST_EACH = 4
 _STATE_AT = _DUE.index("state")
 _values_of = attrgetter(*_NEW)
@@ -290,12 +297,16 @@ def sending(connection: Connection, ids: Collection[int]) -> set[tuple[int, int]
 
 
 def record(connection: Connection, results: Sequence[AttemptResult]) -> None:
-    """Write the results of attempts, whose deliveries are in state `sending`, and change these states."""
+    """Write the results of attempts, whose deliveries are in state `sending`, and change these states.
+
+    A postponed attempt does not count as one.
+    """
     rows = [
         (r.step.now_ms, r.outcome, r.status, r.code, r.detail, r.excerpt, r.duration_ms, r.step.delivery.id, r.number)
         for r in results
     ]
     _finish_attempt.run(connection, rows)
+    _forgive.run(connection, [(r.step.delivery.id,) for r in results if r.outcome is Outcome.POSTPONED])
     key = search_key(connection) if any(r.step.to is DeliveryState.DEAD for r in results) else b""
     steps = [
         replace(r.step, answer=answer_hash(key, r.status, r.excerpt)) if r.step.to is DeliveryState.DEAD else r.step

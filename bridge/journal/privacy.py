@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, func, or_, select, tuple_, update
 from stdnum.br import cnpj, cpf
 
 from bridge.errors import DeliveriesOpen
-from bridge.journal import audit, customers, encryption, queries, retention, search
+from bridge.journal import audit, customers, deals, encryption, queries, retention, search
 from bridge.journal.audit import Actor
 from bridge.journal.lanes import lock
 from bridge.journal.schema import attempts, deliveries, destinations, events, jobs, search_terms
@@ -180,6 +180,7 @@ def _erase(connection: Connection, person: Person, now_ms: int) -> None:
         page = ids[first : first + _PAGE]
         if retention.empty(connection, page, _NEVER_MS, now_ms) != len(page):
             raise DeliveriesOpen(N_("an event of this person is being worked on"), hint=N_("run it again in a moment"))
+    deals.forget(connection, person, nobody)
     connection.execute(update(deliveries).where(*own_deliveries).values(subject=nobody))
     connection.execute(update(events).where(*own_events).values(subject=nobody))
     failed = update(destinations).where(destinations.c.failed_subject == f"{account} {subject}")

@@ -397,6 +397,44 @@ tenant_destinations = Table(
 )
 """Accounts and destinations that a person added; the environment overrides those of the same name."""
 
+
+def _claimed() -> list[Column[Any]]:
+    return [
+        Column("creating_ms", BigInteger),  # when a create began whose outcome is not known; null: there is none
+        # The delivery that works on the row, with the fence of its lane's lease, until a time; see `journal.deals`.
+        *_columns(BigInteger, "claim_lane", "claim_fence", "claim_delivery", nullable=True),
+        *_columns(BigInteger, "claim_until_ms", "updated_ms"),
+    ]
+
+
+deals = Table(
+    "deals",
+    metadata,
+    Column("id", Id, primary_key=True),
+    *_columns(Text, "destination", "key_digest"),  # the digest is a keyed hash
+    Column("key", EncryptedText("deals.key")),  # null once its person was erased
+    *_columns(Text, "account", "subject"),
+    *_columns(Text, "origin_id", "contact_id", "deal_id", nullable=True),  # in Clint
+    *_columns(Text, "stage_id", "status", nullable=True),  # as the bridge wrote them last
+    # Of a create or an update whose outcome is not known.
+    *_columns(Text, "wanted_stage_id", "wanted_status", nullable=True),
+    Column("contact_digest", Text),  # a keyed hash of what was written to the contact last
+    *_claimed(),
+    UniqueConstraint("destination", "key_digest", name="deals_once"),
+)
+Index("deals_subject", deals.c.subject, deals.c.account)  # to erase a person
+"""The deals of API destinations: one row for each deal key. Rows stay, so that no deal is made twice."""
+
+contacts = Table(
+    "deal_contacts",
+    metadata,
+    Column("key_digest", Text, primary_key=True),  # a keyed hash of an e-mail or a phone
+    Column("contact_id", Text),  # in Clint
+    *_claimed(),
+)
+Index("deal_contacts_id", contacts.c.contact_id)  # to erase a person
+"""The contacts that the bridge looked for before it made a deal, so that none is made twice."""
+
 users = Table(
     "users",
     metadata,

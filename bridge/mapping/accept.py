@@ -30,19 +30,19 @@ def _accept(document: Document, path: Path, result: CaseResult) -> None:
 
 
 def _accept_key(document: Document, path: Path, key: str, result: CaseResult) -> None:
-    exactly = (*path, "exactly")
+    exactly, made = (*path, "exactly"), {**result.payload, **result.funnel}
     block = path if key in document.names(*path) or "exactly" not in document.names(*path) else exactly
     if key == "send_to" and block == path:
         document.set_scalar((*path, key), result.send_to)
-    elif key not in result.payload and block == exactly:
+    elif key not in made and block == exactly:
         if document.names(*exactly) == [key]:
             raise NotEditable
         document.remove((*exactly, key))
     elif key in document.names(*block):
         flow = document.is_flow(*block)
-        document.replace((*block, key), _written(result.payload.get(key), flow=flow))
+        document.replace((*block, key), _written(made.get(key), flow=flow))
     else:
-        document.add_pair(block, key, _written(result.payload.get(key), flow=document.is_flow(*block)))
+        document.add_pair(block, key, _written(made.get(key), flow=document.is_flow(*block)))
 
 
 def _whole(payload: Mapping[str, Value]) -> str:

@@ -97,6 +97,7 @@ def of_syntax(text: str, position: int, token: str, *, number: bool) -> Message:
     single = sign == "=" and text[position - 1 : position] != "="
     for holds, advice, right in (
         (inner, N_("an expression has no braces; write {right}"), formatted(inner[1]) if inner else ""),
+        (re.fullmatch(r"[^\s@'\"]+@[\w-]+(\.[\w-]+)+", bare), N_("a fixed text is written {{text: {right}}}"), bare),
         (formatted(bare) != bare, N_("a function writes a value in a format; write {right}"), formatted(bare)),
         (dollar, N_("a name has no $; write {right}"), dollar and dollar[1]),
         (commas, N_("a dot leads to a field; write {right}"), commas and ".".join(commas.groups())),

@@ -242,7 +242,9 @@ def _tests(mapping: Mapping, event: str, entity: str) -> str:
     example = {**EXAMPLES[entity], **{key: fits for key, fits, *_ in wanted}}
     asked = {path for one in comparisons_of(mapping.filter) for path in one.expression.paths}
     read = asked | {path for field in mapping.fields for one in field.expressions for path in one.paths}
+    read |= {path for one in mapping.funnel.expressions for path in one.paths}
     steps = {(path[0], path[1]) for path in read if len(path) > 1}
+    steps |= {(entity, "id")} if mapping.tells_funnel else set()
     if "fee" in {path[0] for path in read if path}:
         steps |= {(entity, "value"), (entity, "netValue")}
     own = {key: value for key, value in example.items() if (entity, key) in steps or key == "customer"}
@@ -250,12 +252,14 @@ def _tests(mapping: Mapping, event: str, entity: str) -> str:
     fetched = {"customer": customer} if customer else {}
     context = build_context(event, entity, {"event": event, entity: own}, "default", "sandbox", fetched)
     payload = evaluate.build_payload(mapping, context)
+    deal = evaluate.spread(evaluate.build_deal(mapping, context)) if mapping.tells_funnel else {}
     lines = ["", "tests:", f"  - name: {_quoted(EVENTS[event].label)}", "    given:", f"      event: {event}"]
     lines += [f"      {entity}:", *_pairs(own, 8)]
     lines += ["    with:", "      customer:", *_pairs(customer, 8)] if customer else []
     lines += ["    expect:"]
     send_to = mapping.destination(event)
     lines += [f"      send_to: {send_to}"] if send_to != "default" else []
+    lines += _pairs({key: deal[key] for key in ("funnel.stage", "funnel.status") if key in deal}, 6)
     lines += ["      exactly:", *_pairs(payload, 8)]
     kept = {key: value for key, value in own.items() if (entity, key) in asked}
     refused = [(name, {key: value}) for key, _, name, value in wanted]

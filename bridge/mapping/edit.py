@@ -227,14 +227,18 @@ class Document:
         """Put a key with its value behind the last one of a block."""
         parent = self._node(path)
         spans = self._spans(parent)
+        block = _is_block(new)
         if _is_flow(parent):
+            if block:
+                raise NotEditable
             at = spans[-1][1] if spans else parent.start_mark.index + 1
             pair = f"{written(key, flow=True)}: {new}"
             self._splice(at, at, f", {pair}" if spans else pair)
         else:
             start, end = spans[-1]
             column = start - self._line_start(start)
-            self._add_lines(end, f"{' ' * column}{written(key)}: {new}")
+            value = "\n" + indent(new, " " * (column + 2)) if block else f" {new}"
+            self._add_lines(end, f"{' ' * column}{written(key)}:{value}")
 
     def add_key(self, key: str, new: str) -> None:
         """Put a key of the mapping itself behind those that come before it in the guide."""

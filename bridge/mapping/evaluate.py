@@ -7,15 +7,18 @@ as far as needed, so that `exists` may guard the condition behind it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.errors import ExpressionFailed, FilterFailed, NoContact, RequiredMissing, StageError
+from bridge.errors import ExpressionFailed, FilterFailed, NoContact, NoDealKey, RequiredMissing, StageError
 from bridge.mapping import values
+from bridge.mapping.catalogue import entity_key, spellings
+from bridge.mapping.context import ENVELOPE
 from bridge.mapping.expressions import Expression, evaluate
 from bridge.mapping.functions import EvaluationFailed
-from bridge.mapping.model import Comparison, Condition, Field, Group, Mapping, Template
+from bridge.mapping.model import FUNNEL, Comparison, Condition, Field, Group, Mapping, Template
 from bridge.mapping.operators import Operator
 from bridge.mapping.values import BadValue, Text, as_number, as_text, first_email, is_missing, kind_of, or_none
 from bridge.messages import N_, Message
@@ -188,10 +191,131 @@ def build_payload(mapping: Mapping, context: dict[str, Any]) -> dict[str, Value]
     return payload
 
 
-def explain(mapping: Mapping, context: dict[str, Any]) -> list[tuple[Field, Value | None, StageError | None]]:
-    """Return each field with its value, or the error that it ended in; neither where the field is left out."""
+def build_deal(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
+    """Return the payload of one event for a destination by the API; raise a StageError where it must not be sent.
+
+    It has the keys of `build_payload`, and under `funnel` which deal it is, its stage, status, value and user (each
+    left out where it stays as it is), the contact's tags, and the place in Clint of each key.
+    """
+    payload = build_payload(mapping, context)
+    funnel, own = mapping.funnel, {one.key: one for one in mapping.fields}
+    told: dict[str, Any] = {"key": deal_key(mapping, context), "key_field": funnel.key_field, "origin": funnel.origin}
+    for name, one in funnel.values.items():
+        value = _field_value(mapping, one, context) if one else None
+        if one and isinstance(value, str):
+            value = _status(mapping, one, value) if name == "status" else value.strip()
+        if name == "value" and value is None:
+            value = _own_value(mapping, payload)
+        told |= {} if value is None else {name: value}
+    tags = [str(value).strip() for one in funnel.tags if (value := _field_value(mapping, one, context)) is not None]
+    told |= {
+        "tags": list(dict.fromkeys(tags)),
+        "moved_by_person": funnel.moved_by_person,
+        "removed": funnel.removed,
+        "find_contact_by": list(funnel.find_contact_by),
+        "places": places([own[key] for key in payload]),
+    }
+    return {**payload, FUNNEL: told}
+
+
+def flat(payload: AnyMapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that a mapping's fields made, without what a deal by the API needs beside them."""
+    return {key: value for key, value in payload.items() if key != FUNNEL}
+
+
+def spread(payload: AnyMapping[str, Any]) -> dict[str, Any]:
+    """Return a payload with the parts of its deal as keys of their own, such as `funnel.stage`, for people to read.
+
+    Lists are one text; what is empty, and the place of each key, is left out.
+    """
+    funnel = payload.get(FUNNEL)
+    parts = funnel.items() if isinstance(funnel, dict) else ()
+    texts = {name: ", ".join(value) if isinstance(value, list) else value for name, value in parts if name != "places"}
+    return flat(payload) | {f"{FUNNEL}.{name}": value for name, value in texts.items() if value not in ("", None)}
+
+
+def places(fields: Sequence[Field]) -> dict[str, str]:
+    """Return where each key goes in Clint: a property such as `contact.email`, or the account's fields of a group.
+
+    A property takes one key: where several name it, the first that says so by `is:`, or else the first by its name.
+    """
+    own = {one.key for one in _properties(fields).values()}
+    return {one.key: f"{one.group}.{one.native if one.key in own else 'fields'}" for one in fields}
+
+
+def _properties(fields: Iterable[Field]) -> dict[tuple[str, str], Field]:
+    """Return the field of each property of Clint's own, by group and property."""
+    found: dict[tuple[str, str], Field] = {}
+    for one in sorted(fields, key=lambda one: not one.stated):
+        if one.native:
+            found.setdefault((one.group, one.native), one)
+    return found
+
+
+def deal_key(mapping: Mapping, context: dict[str, Any]) -> str:
+    """Return what stands for the deal of an event: a code of Asaas, or what the mapping's expression gives.
+
+    An event about an object that belongs to a charge, a plan, a subscription or a customer names it; where it does
+    not, the charge or else the event's own object stands for the deal.
+    """
+    per = mapping.funnel.one_deal_per
+    key: Value | None = None
+    if isinstance(per, Field):
+        key = _field_value(mapping, per, context)
+    else:
+        name = entity_key(context[ENVELOPE])
+        entity = context.get(name)
+        key = _code_of(spellings(name)[0], entity, per) if isinstance(entity, dict) else None
+    if key is None or not str(key).strip():
+        raise NoDealKey(
+            N_("nothing says which deal this event is about: {per} gives nothing"),
+            where=mapping.path,
+            hint=N_("let one_deal_per name something that each event has, then replay"),
+            per=per.source.text if isinstance(per, Field) else per,
+        )
+    return str(key).strip()
+
+
+def _code_of(kind: str, entity: dict[str, Any], per: str) -> str:
+    """Return the code of the object that a deal stands for; empty where the event's object does not name it."""
+    wanted = ["customer"] if per == "customer" else [per.replace("charge", "payment"), "payment"]
+    for name in wanted:
+        codes = [entity.get("id")] if name == kind else [entity.get(name), entity.get(f"{name}Id")]
+        if code := next((one for one in codes if isinstance(one, str) and one.strip()), ""):
+            return code
+    own = entity.get("id")
+    return own if isinstance(own, str) and per != "customer" else ""
+
+
+def _own_value(mapping: Mapping, payload: AnyMapping[str, Value]) -> Value | None:
+    one = _properties(one for one in mapping.fields if one.key in payload).get(("deal", "value"))
+    if one is None:
+        return None
+    try:
+        return as_number(payload[one.key])
+    except BadValue as error:
+        raise _bad_field(mapping, one, error.message) from None
+
+
+STATUSES = ("open", "won", "lost")
+
+
+def _status(mapping: Mapping, one: Field, value: str) -> str:
+    status = value.strip().lower()
+    if status not in STATUSES:
+        raise _bad_field(mapping, one, Message(N_("takes open, won or lost, got {got}"), {"got": kind_of(value)}))
+    return status
+
+
+def explain(
+    mapping: Mapping, context: dict[str, Any], *, deal: bool = False
+) -> list[tuple[Field, Value | None, StageError | None]]:
+    """Return each field with its value, or the error that it ended in; neither where the field is left out.
+
+    `deal` adds those of the funnel.
+    """
     seen: list[tuple[Field, Value | None, StageError | None]] = []
-    for one in mapping.fields:
+    for one in (*mapping.fields, *(mapping.funnel.fields if deal else ())):
         try:
             seen.append((one, _field_value(mapping, one, context), None))
         except StageError as error:
@@ -206,13 +330,7 @@ def _field_value(mapping: Mapping, field: Field, context: dict[str, Any]) -> Val
             # Clint finds a contact by one address; Asaas keeps blanks and several addresses as they were typed.
             value = (first_email(value) if field.identifies == "email" else None) or value.strip()
     except BadValue as error:
-        raise ExpressionFailed(
-            N_("field {key!r}: {problem}"),
-            where=f"{mapping.path}:{field.line}",
-            hint=N_("fix the field, then replay"),
-            key=field.key,
-            problem=error.message,
-        ) from None
+        raise _bad_field(mapping, field, error.message) from None
     if value is None and field.required:
         raise RequiredMissing(
             N_("field {key!r} is required and {source!r} gives nothing"),
@@ -222,6 +340,16 @@ def _field_value(mapping: Mapping, field: Field, context: dict[str, Any]) -> Val
             source=field.source.text,
         )
     return value
+
+
+def _bad_field(mapping: Mapping, field: Field, problem: Message) -> ExpressionFailed:
+    return ExpressionFailed(
+        N_("field {key!r}: {problem}"),
+        where=f"{mapping.path}:{field.line}",
+        hint=N_("fix the field, then replay"),
+        key=field.key,
+        problem=problem,
+    )
 
 
 def _raw(field: Field, context: dict[str, Any]) -> Any:

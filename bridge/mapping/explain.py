@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,17 +12,22 @@ from typing import Any
 from bridge.errors import StageError
 from bridge.mapping import evaluate
 from bridge.mapping.catalogue import event_label
-from bridge.mapping.model import Field, Mapping, walk
+from bridge.mapping.deals import missing_fields
+from bridge.mapping.model import FUNNEL, ClintDirectory, Field, Mapping, Setup, walk
 from bridge.mapping.testing import run
 from bridge.mapping.values import as_text, either, facts_data
 from bridge.messages import N_, Message, in_language
 from bridge.settings import variable
 
+_ANYTHING = Setup(None, None)
 
-def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
+
+def explained(mapping: Mapping, context: dict[str, Any], known: Setup = _ANYTHING) -> dict[str, Any]:
     """Return what a mapping makes of an event and why.
 
-    `message` is the reason as a Message, for a person; `explained_data` leaves it out, for JSON.
+    For a destination by Clint's API, as far as `known` says which are, `funnel` is what makes the deal, and its values
+    are among the fields. `message` is the reason as a Message, for a person;
+    `explained_data` leaves it out, for JSON.
     """
     told: dict[str, Any] = {"mapping": mapping.name, "enabled": mapping.enabled, "listens": False}
     if not mapping.listens_to(context["event"]):
@@ -36,13 +41,31 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
         if not verdict.passed:
             return told | _reason("filtered", verdict.code, verdict.message, verdict.facts)
         told["fields"] = []
-        for one, value, error in evaluate.explain(mapping, context):
-            row = {"group": one.group, "key": one.key, "source": one.source.text, "value": value}
-            told["fields"].append({**row, "error": error and str(error), "message": error and error.message()})
-        payload = evaluate.build_payload(mapping, context)
+        of_deal = known.makes_deal(mapping, context["event"])
+        for one, value, error in evaluate.explain(mapping, context, deal=of_deal):
+            told["fields"].append(_field_row(one.group, one.key, one.source.text, value, error))
+        if of_deal:
+            told["fields"].append(_key_row(mapping, context))
+        payload = (evaluate.build_deal if of_deal else evaluate.build_payload)(mapping, context)
     except StageError as error:
         return told | _reason("dead", error.code, error.message(), error.facts)
-    return {**told, "outcome": "sent", "payload": payload, "send_to": mapping.destination(context["event"])}
+    told |= {"outcome": "sent", "payload": evaluate.flat(payload), "send_to": mapping.destination(context["event"])}
+    return {**told, FUNNEL: payload[FUNNEL]} if of_deal else told
+
+
+def _field_row(group: str, key: str, source: str, value: Any, error: StageError | None) -> dict[str, Any]:
+    row = {"group": group, "key": key, "source": source, "value": value}
+    return {**row, "error": error and str(error), "message": error and error.message()}
+
+
+def _key_row(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
+    per = mapping.funnel.one_deal_per
+    value, failed = None, None
+    try:
+        value = evaluate.deal_key(mapping, context)
+    except StageError as error:
+        failed = error
+    return _field_row(FUNNEL, f"{FUNNEL}.key", per.source.text if isinstance(per, Field) else per, value, failed)
 
 
 def _reason(outcome: str, code: str, message: Message, facts: AnyMapping[str, Any]) -> dict[str, Any]:
@@ -79,18 +102,85 @@ _DATE = re.compile(r"\d{2}/\d{2}/\d{4}|\d{4}-\d{2}-\d{2}")
 _LABELS_SHOWN = 3
 
 
-def checklist(mappings: Iterable[Mapping], only: Mapping | None = None, root: Path | None = None) -> dict[str, Any]:
-    """Return the integrations of the enabled mappings, or only those of one mapping, and each key that they get.
+def checklist(
+    mappings: Iterable[Mapping],
+    only: Mapping | None = None,
+    root: Path | None = None,
+    known: Setup = _ANYTHING,
+) -> dict[str, Any]:
+    """Return what Clint needs for the enabled mappings, or only what the destinations of one mapping need.
 
-    `root` is the directory of the tests' samples, where that is not the one of the file.
+    Destinations by a webhook are `integrations`, each of which gets some of `keys`; those by the API are `funnels`.
+    `root` is the directory of the tests' samples, where that is not the one of the file; `known` what is set up.
     """
     used = [only] if only else []
     used += [one for one in mappings if one.enabled and (only is None or one.name != only.name)]
-    integrations = [row for row in integrations_of(used) if only is None or only.name in row["mappings"]]
+    integrations = [row for row in integrations_of(used, known) if only is None or only.name in row["mappings"]]
+    funnels = [row for row in funnels_of(used, root, known) if only is None or only.name in row["mappings"]]
     return {
         "keys": _checklist_keys(used, [row["integration"] for row in integrations], root),
         "integrations": integrations,
+        "funnels": funnels,
     }
+
+
+def funnels_of(mappings: Sequence[Mapping], root: Path | None = None, known: Setup = _ANYTHING) -> list[dict[str, Any]]:
+    """Return each destination by the API with the origin, stages, statuses and fields that Clint must have.
+
+    `there` says of origin, stage and field whether Clint has it; None where it was not asked.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for mapping in mappings:
+        for name in mapping.event_names:
+            if not known.makes_deal(mapping, name):
+                continue
+            destination = mapping.destination(name)
+            fresh: dict[str, Any] = {"destination": destination, "origins": [], "mappings": [], "events": []}
+            row = rows.setdefault(destination, fresh)
+            for key, value in (("mappings", mapping.name), ("events", name)):
+                row[key] += [] if value in row[key] else [value]
+            _add_deal(row, mapping, known.api.get(destination, ""), known.clint)
+    for row in rows.values():
+        row["fields"] = _fields_of([one for one in mappings if one.name in row["mappings"]], root, known.clint)
+    return list(rows.values())
+
+
+def _add_deal(row: dict[str, Any], mapping: Mapping, own: str, clint: ClintDirectory | None) -> None:
+    """Add the origin of a mapping's deals, with its stages and statuses, to the row of a destination."""
+    name = mapping.funnel.origin or own
+    ids = clint.named_origins(name) if clint else []
+    there = len(ids) == 1 if clint else None
+    origin = next((one for one in row["origins"] if one["origin"] == name), None)
+    if origin is None:
+        origin = {"origin": name, "there": there, "stages": [], "statuses": []}
+        row["origins"].append(origin)
+    for stage in mapping.funnel.stage.outputs if mapping.funnel.stage else ():
+        seen = clint.has_stage(ids[0], stage) if clint and there else None
+        if stage not in [one["stage"] for one in origin["stages"]]:
+            origin["stages"].append({"stage": stage, "there": seen})
+    statuses = [one.strip().lower() for one in mapping.funnel.status.outputs] if mapping.funnel.status else []
+    origin["statuses"] += [one for one in dict.fromkeys(statuses) if one not in origin["statuses"]]
+
+
+def _fields_of(mappings: Iterable[Mapping], root: Path | None, clint: ClintDirectory | None) -> list[dict[str, Any]]:
+    """Return each field that deals by the API write, with its place, its kind, an example and whether it is there."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for mapping in mappings:
+        places = evaluate.places(mapping.fields)
+        lacking = set(missing_fields(mapping, clint)) if clint else set()
+        sent = [result.payload for result in run(mapping, root or Path(mapping.path).parent)]
+        code = {"key": mapping.funnel.key_field, "tab": "deal", "kind": "text", "example": "", "place": "fields"}
+        wanted = [code]
+        for field in mapping.fields:
+            example, place = _example(field, sent), places[field.key].rpartition(".")[2]
+            wanted.append({
+                "key": field.key, "tab": field.group, "kind": _kind(field, example), "example": example, "place": place
+            })  # fmt: skip
+        for row in wanted:
+            there = None if clint is None else row["place"] != "fields" or (row["tab"], row["key"]) not in lacking
+            found = rows.setdefault((row["tab"], row["key"]), {**row, "there": there})
+            found.update({} if found["example"] else row)
+    return list(rows.values())
 
 
 def _checklist_keys(mappings: Iterable[Mapping], destinations: list[str], root: Path | None) -> list[dict[str, Any]]:
@@ -100,13 +190,18 @@ def _checklist_keys(mappings: Iterable[Mapping], destinations: list[str], root: 
         gets = [name for name in destinations if name in mapping.destinations]
         sent = [result.payload for result in run(mapping, root or Path(mapping.path).parent)] if gets else []
         for field in mapping.fields if gets else ():
-            values = [payload[field.key] for payload in sent if field.key in payload]
-            example = "" if not values else values[0] if isinstance(values[0], str) else as_text(values[0])
+            example = _example(field, sent)
             fresh = {"key": field.key, "tab": field.group, "kind": _kind(field, example), "example": example}
             row = rows.setdefault((field.key, field.group), {**fresh, "integrations": []})
             row.update({} if row["example"] else fresh)
             row["integrations"] += [name for name in gets if name not in row["integrations"]]
     return list(rows.values())
+
+
+def _example(field: Field, sent: Iterable[AnyMapping[str, Any]]) -> str:
+    """Return the first value that the tests give a field; empty where they give none."""
+    value = next((payload[field.key] for payload in sent if field.key in payload), "")
+    return value if isinstance(value, str) else as_text(value)
 
 
 def _kind(field: Field, example: str) -> str:
@@ -119,16 +214,18 @@ def _kind(field: Field, example: str) -> str:
     return "link" if example.startswith(("https://", "http://")) else "text"
 
 
-def integrations_of(mappings: Iterable[Mapping]) -> list[dict[str, Any]]:
-    """Return each destination of these mappings with its events, and the stage and status that it should set.
+def integrations_of(mappings: Iterable[Mapping], known: Setup = _ANYTHING) -> list[dict[str, Any]]:
+    """Return each destination of these mappings by a webhook: its events, and the stage and status that it should set.
 
+    `known` says which destinations are by the API: these are none of them.
     An integration sets one status: where its events ask for several, `status` is None and `conflict` has the events of
     each.
     """
     found: dict[str, dict[str, list[str]]] = {}
     for mapping in mappings:
         for name in mapping.event_names:
-            found.setdefault(mapping.destination(name), {}).setdefault(name, []).append(mapping.name)
+            if not known.makes_deal(mapping, name):
+                found.setdefault(mapping.destination(name), {}).setdefault(name, []).append(mapping.name)
     rows = []
     for destination, senders in found.items():
         by_status: dict[str, list[str]] = {}

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bridge.mapping import spec
+from bridge.mapping.deal_form import Deal, read_deal, same, write_deal
 from bridge.mapping.edit import Document, NotEditable, written, written_list
 from bridge.mapping.model import GROUPS
 from bridge.mapping.operators import OPERATORS, Operand
@@ -62,6 +63,7 @@ class Form:
     rows: tuple[Row, ...]
     fields: tuple[Sent, ...]
     blocks: Mapping[str, str] = field(default_factory=dict)
+    deal: Deal = field(default_factory=Deal)
 
 
 def read_form(text: str) -> Form:
@@ -88,7 +90,7 @@ def _read(document: Document) -> Form:
             raise NotEditable
         fields += [_sent(document, group, key, len(fields) + at) for at, key in enumerate(document.names(group))]
     blocks = {name: document.source(name) for name in BLOCKS}
-    return Form(settings, events, together, rows, tuple(fields), blocks)
+    return Form(settings, events, together, rows, tuple(fields), blocks, read_deal(document))
 
 
 def _scalar(document: Document, name: str) -> str:
@@ -148,6 +150,8 @@ def write_form(text: str, form: Form) -> str:
         _write_rows(document, old, form)
     if form.fields != old.fields:
         _write_fields(document, old.fields, form.fields)
+    if form.deal != old.deal:
+        write_deal(document, old.deal, form.deal)
     for name, block in form.blocks.items():
         block = block.rstrip()
         if block != old.blocks[name]:
@@ -163,7 +167,8 @@ def _shown(form: Form) -> object:
     rows = [replace(one, place=None, block=_bare(one.block)) for one in form.rows]
     together = form.together if len(rows) > 1 else ""
     blocks = {name: _bare(form.blocks.get(name, "")) for name in BLOCKS}
-    return {name: value for name, value in form.settings.items() if value}, form.events, together, rows, fields, blocks
+    settings = {name: value for name, value in form.settings.items() if value}
+    return settings, form.events, together, rows, fields, blocks, same(form.deal)
 
 
 def _bare(block: str) -> str:

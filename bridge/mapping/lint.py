@@ -15,7 +15,7 @@ from bridge.mapping.context import DERIVED, ENVELOPE
 from bridge.mapping.document import MappingNode, Node, Scalar, Sequence
 from bridge.mapping.expressions import ANY, ELEMENT, Expression, FieldPath
 from bridge.mapping.findings import Findings, Position, did_you_mean, shown
-from bridge.mapping.model import FETCHABLE, Case, Field, Mapping, Route, all_names, covers, walk
+from bridge.mapping.model import FETCHABLE, FUNNEL, Case, Field, Mapping, Route, all_names, covers, walk
 from bridge.mapping.spec import is_null
 from bridge.mapping.values import Text, either
 from bridge.messages import N_, Message
@@ -202,12 +202,23 @@ _UNSET = {
 
 
 def check_set_up(
-    kind: str, place: Node, value: str, known: frozenset[str] | None, findings: Findings, *, harms: bool
+    kind: str,
+    place: Node,
+    value: str,
+    known: frozenset[str] | None,
+    findings: Findings,
+    *,
+    harms: bool,
+    by_api: bool = False,
 ) -> None:
-    """Report an account or destination that is not set up: an error, or a note where it does no harm."""
+    """Report an account or destination that is not set up: an error, or a note where it does no harm.
+
+    `by_api` says that the destination is meant to be an origin of Clint.
+    """
     if known is None or value in known:
         return
     setting, what, with_hyphen = _UNSET[kind]
+    setting = "CLINT_ORIGIN" if by_api else setting
     usable = value.replace("-", "_")
     facts = {"name": shown(value), "setting": variable(setting, value), "hint": did_you_mean(value, known)}
     report = findings.error if harms else findings.note
@@ -218,6 +229,9 @@ def check_fields(fields: Iterable[Field], contact: Node, findings: Findings, *, 
     """Report a key that two groups share, and that no field identifies the contact."""
     first: dict[str, Field] = {}
     for field in fields:
+        if field.key == FUNNEL:
+            what = N_("a field can't be called {key}: deals by the API use that name; rename the field")
+            findings.error(field, "field.reserved", what, key=FUNNEL)
         before = first.setdefault(field.key, field)
         if before is not field:
             what = N_("key {key} is in {before} on line {line} and in {group} too; the payload is flat, so rename one")

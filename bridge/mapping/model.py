@@ -13,11 +13,14 @@ from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import Expression
 from bridge.mapping.findings import Finding
 from bridge.mapping.operators import Operator
+from bridge.mapping.values import folded
 
 FETCHABLE = frozenset({"customer", "installment", "subscription", "payment"})
 """The objects that are fetched from Asaas when an expression names them."""
 GROUPS = ("contact", "organization", "deal")
 """The three tabs of Clint's mapping screen."""
+FUNNEL = "funnel"
+"""The key of a payload that holds what a deal by the API needs beside the fields; no field has this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +84,70 @@ class Field:
     column: int
     type: Literal["text", "number", "boolean"] = "text"
     required: bool = False
-    identifies: Literal["email", "phone"] | None = None
-    """The identity of the contact by which Clint could match it, if any."""
+    native: str = ""
+    """The property of Clint's own that it is: email, phone, name or value; empty for a field of the account."""
+    stated: bool = False
+    """Whether `is:` says so, and not the key's own name."""
     lookup: AnyMapping[str, str] | None = None
     default: str | None = None
+
+    @property
+    def identifies(self) -> Literal["email", "phone"] | None:
+        """The identity of the contact by which Clint could match it, if any."""
+        kinds: tuple[Literal["email", "phone"], ...] = ("email", "phone")
+        return next((kind for kind in kinds if self.group == "contact" and self.native == kind), None)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The fixed texts that it may give, in the order of the file."""
+        texts = (self.lookup or {}).values()
+        fixed = [self.source.text] if isinstance(self.source, Template) and not self.expressions else []
+        return tuple(dict.fromkeys(one for one in (*fixed, *texts, self.default or "") if one.strip()))
 
     @property
     def expressions(self) -> list[Expression]:
         pieces = self.source.pieces if isinstance(self.source, Template) else (self.source,)
         return [piece for piece in pieces if isinstance(piece, Expression)]
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """What a destination by Clint's API makes of an event: which deal, and its place in the funnel."""
+
+    one_deal_per: Field | str = "charge"
+    """charge, installment, subscription or customer, or what gives the key."""
+    origin: str = ""
+    """Name or id of an origin of Clint; empty for the destination's own."""
+    stage: Field | None = None
+    """None, or a field that gives nothing: the stage stays as it is."""
+    status: Field | None = None
+    """Gives open, won or lost."""
+    value: Field | None = None
+    user: Field | None = None
+    """Gives the e-mail of a user of Clint."""
+    tags: tuple[Field, ...] = ()
+    """Added to the contact, never removed."""
+    moved_by_person: Literal["keep", "override"] = "keep"
+    removed: Literal["leave", "make_again"] = "leave"
+    find_contact_by: tuple[str, ...] = ("email", "phone")
+    """In this order."""
+    key_field: str = "codigo_asaas"
+    """The deal's field that carries the key."""
+
+    @property
+    def values(self) -> dict[str, Field | None]:
+        """The values of a deal by name; None for those that the file does not have."""
+        return {"stage": self.stage, "status": self.status, "value": self.value, "user": self.user}
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The values and tags that the file has, with the keys `funnel.stage` and so on."""
+        return (*(one for one in self.values.values() if one), *self.tags)
+
+    @property
+    def expressions(self) -> list[Expression]:
+        key = () if isinstance(self.one_deal_per, str) else (self.one_deal_per,)
+        return [expression for one in (*key, *self.fields) for expression in one.expressions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +200,10 @@ class Mapping:
     field_needs: frozenset[str]
     derived: frozenset[str]
     """The derived values that its expressions read."""
+    funnel: Funnel = Funnel()
+    """Has no effect where the destination is a webhook."""
+    tells_funnel: bool = False
+    """Whether the file says anything about deals by the API (`one_deal_per` or `funnel`)."""
 
     def listens_to(self, event_name: str) -> bool:
         return covers(self.events, event_name)
@@ -176,6 +238,32 @@ def covers(patterns: Iterable[str], event_name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class ClintDirectory:
+    """What an account of Clint has, as its API tells it: the names that lint and completion know."""
+
+    origins: AnyMapping[str, tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=dict)
+    """By id: the name, and the id and label of each stage in the order of the funnel."""
+    users: AnyMapping[str, str] = field(default_factory=dict)
+    """The id by e-mail."""
+    fields: AnyMapping[str, AnyMapping[str, str]] = field(default_factory=dict)
+    """The type by key, by group (contact, organization, deal)."""
+    lost_reasons: AnyMapping[str, str] = field(default_factory=dict)
+    """The name by id."""
+
+    def has_stage(self, origin: str, name: str) -> bool:
+        """Say whether a stage of that name or id is in the origin of that id."""
+        stages = self.origins[origin][1]
+        return any(name.strip() == id_ or folded(name) == folded(label) for id_, label in stages)
+
+    def named_origins(self, name: str) -> list[str]:
+        """Return the ids of the origins that a name or an id means: none, one, or several of the same name."""
+        if name.strip() in self.origins:
+            return [name.strip()]
+        exact = [id_ for id_, (label, _) in self.origins.items() if label == name]
+        return exact or [id_ for id_, (label, _) in self.origins.items() if folded(label) == folded(name)]
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """The accounts and destinations that are set up, which a file is checked against."""
 
@@ -188,6 +276,19 @@ class Setup:
     """Whether deals can be read back from Clint, which `verify` needs."""
     active: bool = False
     """Whether the text is active already: nonsense that it sends does not stop it."""
+    api: AnyMapping[str, str] = field(default_factory=dict)
+    """The destinations by Clint's API, each with the name or id of its origin; all others are webhooks."""
+    clint: ClintDirectory | None = None
+    """None: the names of origins, stages, users and fields are not known, so they are not checked."""
+
+    def makes_deal(self, mapping: Mapping, event_name: str) -> bool:
+        """Say whether an event goes to a destination by the API.
+
+        Where the destination is not known, a mapping that speaks of deals is meant for one.
+        """
+        destination = mapping.destination(event_name)
+        is_webhook = destination in (self.destinations or ()) and destination not in self.api
+        return destination in self.api or (mapping.tells_funnel and not is_webhook)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,27 +8,56 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, Literal, cast
 
-from bridge.mapping import lint, model, operators, sense, spec, values
+from bridge.mapping import deals, lint, model, operators, sense, spec, values
 from bridge.mapping.advice import synonym
 from bridge.mapping.cases import build_cases
 from bridge.mapping.context import WORKED_OUT, needs_of
 from bridge.mapping.document import MAX_CHARACTERS, MappingNode, Node, Scalar, Sequence, read_document
 from bridge.mapping.expressions import Expression, compile_expression, compile_text
 from bridge.mapping.findings import Finding, Findings, Severity, TooManyFindings, did_you_mean, shown
-from bridge.mapping.model import Comparison, Condition, Field, Group, Mapping, ParseResult, Route, Setup, Template
+from bridge.mapping.model import (
+    Comparison,
+    Condition,
+    Field,
+    Funnel,
+    Group,
+    Mapping,
+    ParseResult,
+    Route,
+    Setup,
+    Template,
+)
 from bridge.mapping.operators import OPERATORS, Operand, Operator
 from bridge.mapping.spec import Block, comma_hint, described, is_null, read_block, unique_pairs
-from bridge.mapping.values import BadValue, Text, as_decimal
+from bridge.mapping.values import BadValue, Text, as_decimal, folded
 from bridge.messages import N_, Message
 
 _EMAIL_KEY = re.compile(r"e[-_ ]?mail|mail", re.IGNORECASE)
 _PHONE_KEY = re.compile(r"fone|phone|celular|whats|mobile", re.IGNORECASE)
+_OWN_KEYS = {
+    ("contact", "name"): "nome name contact_name nome_completo nome_contato nome_do_contato",
+    ("organization", "name"): "empresa nome name company organization_name organizacao razao_social nome_da_empresa",
+    ("deal", "name"): "titulo nome title name deal_name nome_do_negocio",
+    ("deal", "value"): "valor value deal_value valor_do_negocio",
+}
+"""Keys that name a property of Clint's own, by group and property; case and accents don't count."""
+_NATIVES = {"contact": ("email", "phone", "name"), "organization": ("name",), "deal": ("name", "value")}
+
+
+def _native(group: str, key: str) -> str:
+    """Return the property of Clint's own that a key names; empty where it names none."""
+    if group == "contact" and _EMAIL_KEY.search(key):
+        return "email"
+    if group == "contact" and _PHONE_KEY.search(key):
+        return "phone"
+    word = re.sub(r"\W+", "_", folded(key))
+    return next((name for (where, name), keys in _OWN_KEYS.items() if where == group and word in keys.split()), "")
 
 
 def _fields(group: str, block: MappingNode, findings: Findings) -> list[Field]:
@@ -56,9 +85,7 @@ def _belongs_outside(key: Scalar, value: Node) -> bool:
 
 
 def _field(group: str, key: Scalar, value: Node, findings: Findings) -> Field | None:
-    identity = None
-    if group == "contact":
-        identity = "email" if _EMAIL_KEY.search(key.text) else "phone" if _PHONE_KEY.search(key.text) else None
+    native, stated = _native(group, key.text), False
     if isinstance(value, Scalar):
         if value.plain and not value.text:
             what = N_("{key} has no value; give it an expression such as customer.name")
@@ -67,14 +94,17 @@ def _field(group: str, key: Scalar, value: Node, findings: Findings) -> Field | 
         expression = compile_expression(value, findings)
         field = Field(group, key.text, expression, key.line, key.column) if expression else None
     elif isinstance(value, MappingNode):
-        entries = read_block(value, spec.FIELD, Message(N_("field {key}"), {"key": key.text}), findings)
+        table = spec.VALUE if group == model.FUNNEL else spec.FIELD
+        entries = read_block(value, table, Message(N_("field {key}"), {"key": key.text}), findings)
         field = _from_entries(group, key, entries, findings) if entries else None
-        identity = (entries and group == "contact" and entries.text("is")) or identity
+        is_ = entries.text("is") if entries else ""
+        stated = is_ in _NATIVES.get(group, ())
+        native = is_ if stated else native
     else:
         what = N_("{key} must be an expression or a block such as {{text: Asaas}}, got a list")
         findings.error(value, "value.shape", what, key=key.text)
         return None
-    return field and replace(field, identifies=cast(Any, identity))
+    return field and replace(field, native=native, stated=stated)
 
 
 def _from_entries(group: str, key: Scalar, entries: Block, findings: Findings) -> Field | None:
@@ -92,9 +122,12 @@ def _from_entries(group: str, key: Scalar, entries: Block, findings: Findings) -
         what = N_("lookup goes with from, not with {source}")
         findings.error(entries.key("lookup"), "field.lookup", what, source=sources[0])
         return None
-    if group != "contact" and "is" in entries:
-        what = N_("is: has no effect in {group}; Clint matches a contact, so move the field there")
-        findings.warning(entries.key("is"), "field.is", what, group=group)
+    if "is" in entries and entries.text("is") not in _NATIVES[group]:
+        what = N_("is: {kind} has no effect in {group}, which takes {known}")
+        if group != "contact" and entries.text("is") in _NATIVES["contact"][:2]:
+            what = N_("is: has no effect in {group}; Clint matches a contact, so move the field there")
+        facts = {"group": group, "kind": entries.text("is"), "known": ", ".join(_NATIVES[group])}
+        findings.warning(entries.key("is"), "field.is", what, **facts)
     scalar = cast(Scalar, entries.value(sources[0]))  # the table takes no other node
     source: Expression | Template | None = Template(scalar.text, (scalar.text,))
     if sources[0] == "from":
@@ -188,6 +221,80 @@ def _closing(text: str, start: int) -> int | None:
         if depth < 0:
             return found.start()
     return None
+
+
+def _funnel(entries: Block, findings: Findings) -> Funnel:
+    """Return what the file says about deals by the API; what was refused is left out."""
+    node = entries.value("funnel")
+    block = read_block(node, spec.FUNNEL, "funnel", findings) if node else None
+    per = _deal_key(entries.value("one_deal_per"), findings)
+    plain = Funnel(per)
+    if block is None:
+        return plain
+    values = {name: _funnel_value(block, name, findings) for name in ("stage", "status", "value", "user")}
+    order: list[str] = []
+    left = list(spec.FUNNEL["find_contact_by"].choices)
+    for scalar in block.texts("find_contact_by"):
+        order.append(scalar.text)
+        if scalar.text in left:
+            left.remove(scalar.text)
+            continue
+        what = N_("{key} lists some of {choices}, each once, got {got}{hint}")
+        facts = {"choices": ", ".join(spec.FUNNEL["find_contact_by"].choices), "got": shown(scalar.text)}
+        findings.error(
+            scalar, "value.choice", what, key="find_contact_by", hint=did_you_mean(scalar.text, left), **facts
+        )
+    return Funnel(
+        per,
+        block.text("origin"),
+        **values,
+        tags=tuple(_tags(block.value("tags"), findings)),
+        moved_by_person=cast(Any, block.text("moved_by_person", "keep")),
+        removed=cast(Any, block.text("removed", "leave")),
+        find_contact_by=tuple(order) or plain.find_contact_by,
+        key_field=block.text("key_field", plain.key_field).strip(),
+    )
+
+
+def _funnel_value(block: Block, name: str, findings: Findings) -> Field | None:
+    node = block.value(name)
+    if node is None:
+        return None
+    key = replace(block.key(name), text=f"{model.FUNNEL}.{name}")
+    field = _field(model.FUNNEL, key, node, findings)
+    return field and replace(field, type="number" if name == "value" else "text")
+
+
+def _tags(node: Node | None, findings: Findings) -> Iterator[Field]:
+    """Yield the tags of a list, or of one alone; a text without a block stands for itself."""
+    for item in node.items if isinstance(node, Sequence) else [node] if node else []:
+        key = Scalar(item.line, item.column, f"{model.FUNNEL}.tags", plain=True, inline=False)
+        if isinstance(item, MappingNode):
+            if field := _field(model.FUNNEL, key, item, findings):
+                yield field
+        elif isinstance(item, Scalar) and item.text.strip() and not is_null(item):
+            yield Field(model.FUNNEL, key.text, Template(item.text, (item.text,)), item.line, item.column)
+        else:
+            what = N_("a tag is a text, or a block such as {{from: payment.billingType}}, got {got}")
+            findings.error(item, "value.shape", what, got=described(item))
+
+
+def _deal_key(node: Node | None, findings: Findings) -> Field | str:
+    choices = spec.MAPPING["one_deal_per"].choices
+    if isinstance(node, MappingNode):
+        block = read_block(node, spec.DEAL_KEY, "one_deal_per", findings)
+        scalar = block.scalar("expression") if block else None
+        expression = compile_expression(scalar, findings) if scalar else None
+        if expression:
+            return Field(model.FUNNEL, "one_deal_per", expression, node.line, node.column)
+    elif isinstance(node, Scalar) and node.text in choices:
+        return node.text
+    elif node is not None:
+        got = node.text if isinstance(node, Scalar) else ""
+        what = N_("{key} must be one of {choices}, or {{expression: ...}}, got {got}{hint}")
+        facts = {"choices": ", ".join(choices), "got": described(node), "hint": did_you_mean(got, choices)}
+        findings.error(node, "value.choice", what, key="one_deal_per", **facts)
+    return choices[0]
 
 
 _COMPARISON = re.compile(r"([\w.]+) *(>=|<=|==|!=|<>|>|<|=) *['\"`]?([^'\"`]+)['\"`]?")
@@ -411,6 +518,7 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
     test_nodes = tests.items if isinstance(tests, Sequence) else []
     cases = build_cases(test_nodes, findings)
     enabled = entries.text("enabled") != "false"
+    tells_funnel = "funnel" in entries or "one_deal_per" in entries
     # A file without `account` listens to the default one, and waits without harm where there is none.
     for key, kind, names, harms in (
         ("account", "account", known.accounts, enabled and "account" in entries),
@@ -418,9 +526,12 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
     ):
         if key in entries or entries.whole:
             place, value = entries.scalar(key) or entries.node, entries.text(key, "default")
-            lint.check_set_up(kind, place, value, names, findings, harms=harms)
+            by_api = tells_funnel and kind == "destination"
+            lint.check_set_up(kind, place, value, names, findings, harms=harms, by_api=by_api)
     for route, place in routes:
-        lint.check_set_up("destination", place, route.send_to, known.destinations, findings, harms=enabled)
+        lint.check_set_up(
+            "destination", place, route.send_to, known.destinations, findings, harms=enabled, by_api=tells_funnel
+        )
     if contact := groups.get("contact"):
         # A field that was refused may have been the e-mail: then no finding says that there is none.
         built = {field.key for field in fields if field.group == "contact"}
@@ -429,7 +540,9 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
     lint.check_routes([route for route, _ in routes if route.events], events, findings)
     conditions = model.comparisons_of(filter_)
     of_filter = [condition.expression for condition in conditions]
+    funnel = _funnel(entries, findings)
     of_fields = [expression for field in fields for expression in field.expressions]
+    of_fields += funnel.expressions
     lint.check_paths([*of_filter, *of_fields], events, findings)
     for expression in (*of_filter, *of_fields):
         sense.check_expression(expression, findings)
@@ -442,10 +555,11 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
         what = N_("verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify")
         findings.warning(entries.value("verify") or entries.node, "verify.no_token", what)
     # Keys of fields that were refused too: the tests that expect them are right.
-    keys = frozenset(key.text for block in groups.values() for key, _ in block.pairs)
-    lint.check_cases(cases, keys, known.root, findings)
+    keys = {key.text for block in groups.values() for key, _ in block.pairs}
+    keys |= {f"{model.FUNNEL}.{name}" for name in ("key", *spec.FUNNEL)}
+    lint.check_cases(cases, frozenset(keys), known.root, findings)
     filter_names, field_names = _names(of_filter), _names(of_fields)
-    return Mapping(
+    mapping = Mapping(
         name=PurePath(findings.path).stem,
         path=findings.path,
         digest=hashlib.sha256(text.encode()).hexdigest(),
@@ -465,7 +579,11 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
         filter_needs=filter_names & model.FETCHABLE | needs_of(filter_names),
         field_needs=field_names & model.FETCHABLE | needs_of(field_names),
         derived=(filter_names | field_names) & WORKED_OUT,
+        funnel=funnel,
+        tells_funnel=tells_funnel,
     )
+    deals.check_deals(mapping, entries, known, findings)
+    return mapping
 
 
 def _routes(node: Node | None, findings: Findings) -> list[tuple[Route, Scalar]]:

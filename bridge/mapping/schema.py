@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bridge.mapping import spec
 from bridge.mapping.cases import SET_PATH
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.lint import EVENT_FORM
@@ -28,6 +29,7 @@ _EXPRESSION: dict[str, Any] = {"type": "string", "pattern": "\\S"}
 _EVENT: dict[str, Any] = {
     "anyOf": [{"enum": [*EVENTS, *_FAMILIES]}, {"type": "string", "pattern": f"^{EVENT_FORM.pattern}$"}]
 }
+_SOURCES = [{"required": [source]} for source in FIELD_SOURCES]
 _OPERANDS: dict[Operand, dict[str, Any]] = {
     Operand.TEXT: {"type": _SCALAR, "minLength": 1},
     Operand.NUMBER: {"type": ["string", "number"], "minLength": 1},
@@ -50,9 +52,12 @@ def schema() -> dict[str, Any]:
             },
             "field": {
                 **_block("field"),
-                "oneOf": [{"required": [source]} for source in FIELD_SOURCES],
+                "oneOf": _SOURCES,
                 "dependentRequired": {"lookup": ["from"]},
             },
+            "value": {**_block("field", spec.VALUE), "oneOf": _SOURCES, "dependentRequired": {"lookup": ["from"]}},
+            "funnel": _block("funnel"),
+            "deal_key": _block("deal_key"),
             "route": _block("route"),
             "test": _block("test"),
             "expect": {**_block("expect"), "additionalProperties": {"type": [*_SCALAR, "null"]}, "minProperties": 1},
@@ -68,8 +73,8 @@ def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _block(table: str) -> dict[str, Any]:
-    keys = TABLES[table].values()
+def _block(name: str, table: spec.Table | None = None) -> dict[str, Any]:
+    keys = (table or TABLES[name]).values()
     block: dict[str, Any] = {
         "type": "object",
         "properties": {key.name: _property(key) for key in keys},
@@ -85,6 +90,11 @@ def _property(key: Key) -> dict[str, Any]:
         told["default"] = {"true": True, "false": False}.get(key.default, key.default)
     if key.shape is Shape.CHOICE:
         return {**told, "enum": list(key.choices)}
+    if key.shape is Shape.DEAL_KEY:
+        return {**told, "anyOf": [{"enum": list(key.choices)}, _ref("deal_key")]}
+    if key.choices:
+        one = {"enum": list(key.choices)}
+        return {**told, "anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}]}
     return {**told, **(_OPERANDS[OPERATORS[key.name].operand] if key.shape is Shape.OPERAND else _VALUES[key.shape])}
 
 
@@ -107,6 +117,9 @@ _VALUES: dict[Shape, dict[str, Any]] = {
         "propertyNames": {"pattern": "\\S"},
         "additionalProperties": {"anyOf": [_EXPRESSION, _ref("field")]},
     },
+    Shape.VALUE: {"anyOf": [_EXPRESSION, _ref("value")]},
+    Shape.TAGS: _texts({"anyOf": [_TEXT, _ref("value")]}),
+    Shape.FUNNEL: _ref("funnel"),
     Shape.LOOKUP: {"type": "object", "additionalProperties": {"type": _SCALAR}, "minProperties": 1},
     Shape.ROUTES: {"type": "array", "items": _ref("route")},
     Shape.TESTS: {"type": "array", "items": _ref("test")},

@@ -41,6 +41,10 @@ class Shape(StrEnum):
     VALUES = "values"  # key of the payload: the value it must have
     GIVEN = "given"  # a file or an event
     EXPECT = "expect"  # filtered, or a block of the table EXPECT
+    VALUE = "value"  # an expression, or a block of the table VALUE
+    TAGS = "tags"  # a list of fixed texts and of blocks of the table VALUE
+    FUNNEL = "funnel"
+    DEAL_KEY = "deal_key"  # a choice, or a block of the table DEAL_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,9 @@ TABLES: Mapping[str, Table] = {
     }
     for table, rows in read_data("language")["keys"].items()
 }
-MAPPING, CONDITION, FIELD, ROUTE, CASE, EXPECT = TABLES.values()
+MAPPING, CONDITION, FIELD, ROUTE, CASE, EXPECT, FUNNEL, DEAL_KEY = TABLES.values()
+VALUE: Table = {name: key for name, key in FIELD.items() if name not in {"is", "type"}}
+"""The keys of a value of the funnel: its kind follows from its place."""
 
 FIELD_SOURCES = ("from", "template", "text")
 """A field has exactly one of these."""
@@ -85,10 +91,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 """A name of an account, destination or line."""
 
 _NODE_OF: Mapping[Shape, type[Node]] = {
-    **dict.fromkeys((Shape.FIELDS, Shape.LOOKUP, Shape.PATHS, Shape.FETCHED, Shape.VALUES), MappingNode),
+    **dict.fromkeys((Shape.FIELDS, Shape.LOOKUP, Shape.PATHS, Shape.FETCHED, Shape.VALUES, Shape.FUNNEL), MappingNode),
     Shape.CONDITION: MappingNode,
     **dict.fromkeys((Shape.CONDITIONS, Shape.ROUTES, Shape.TESTS), Sequence),
-    **dict.fromkeys((Shape.GIVEN, Shape.EXPECT), Node),  # `cases` checks these
+    **dict.fromkeys((Shape.GIVEN, Shape.EXPECT, Shape.VALUE, Shape.TAGS, Shape.DEAL_KEY), Node),  # checked elsewhere
 }
 """What the value of a shape is; a scalar for the others."""
 _TEXTS = frozenset({Shape.TEXTS, Shape.EVENTS})
@@ -102,6 +108,7 @@ _WANTED = {
     Shape.PATHS: N_("pairs such as {payment.value: 10}"),
     Shape.FETCHED: N_("pairs such as {customer: samples/customer_pf.json}"),
     Shape.VALUES: N_("pairs such as {nome: Cliente Teste}"),
+    Shape.FUNNEL: N_("lines such as stage: {text: Nova}"),
     Shape.ROUTES: N_("a list of routes, one behind each dash"),
     Shape.TESTS: N_("a list of tests, one behind each dash"),
     Shape.EXPRESSION: N_("an expression such as payment.value"),

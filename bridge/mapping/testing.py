@@ -19,7 +19,7 @@ from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import ENVELOPE, build_context, references
 from bridge.mapping.document import Scalar
-from bridge.mapping.model import Case, Mapping, comparisons_of, covers
+from bridge.mapping.model import FUNNEL, Case, Mapping, comparisons_of, covers
 from bridge.mapping.spec import is_null
 from bridge.mapping.values import as_decimal, as_text, or_none, verbatim
 from bridge.messages import N_, Message
@@ -101,6 +101,8 @@ class CaseResult:
     problem: Message | None = None
     """Why the test could not run; None where it ran."""
     payload: AnyMapping[str, evaluate.Value] = field(default_factory=dict)
+    funnel: AnyMapping[str, evaluate.Value] = field(default_factory=dict)
+    """What makes the deal, by `funnel.stage` and so on; empty where the mapping does not speak of deals."""
     conditions: tuple[evaluate.ConditionResult, ...] = ()
     """The conditions that were evaluated."""
     event: str = ""
@@ -123,6 +125,7 @@ def run(mapping: Mapping, root: Path) -> list[CaseResult]:
 def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
     about = (mapping.name, mapping.path, case.name, case.line)
     payload: dict[str, evaluate.Value] = {}
+    funnel: dict[str, evaluate.Value] = {}
     seen: tuple[evaluate.ConditionResult, ...] = ()
     event, code, outcome = "", "", Message(N_("sent"))
     try:
@@ -135,7 +138,10 @@ def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
         seen = verdict.conditions
         if verdict.passed:
             _require(mapping.field_needs, case, context)
-            payload = evaluate.build_payload(mapping, context)
+            of_deal = mapping.tells_funnel or any(key.startswith(f"{FUNNEL}.") for key in case.expect)
+            made = (evaluate.build_deal if of_deal else evaluate.build_payload)(mapping, context)
+            payload = evaluate.flat(made)
+            funnel = {key: value for key, value in evaluate.spread(made).items() if key not in payload}
         else:
             code, outcome = "filtered", Message(N_("filtered: {reason}"), {"reason": verdict.message})
     except CannotRun as error:
@@ -149,10 +155,10 @@ def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
         words = Message(N_("filtered")) if case.filtered else words
         differences = [Difference("outcome", words, outcome, case.line)]
     else:
-        differences = [] if code else _differences(case, payload, mapping.destination(event))
+        differences = [] if code else _differences(case, payload, funnel, mapping.destination(event))
     event = "" if code else event
     send_to = mapping.destination(event) if event else ""
-    return CaseResult(*about, tuple(differences), None, payload, seen, event, code, send_to)
+    return CaseResult(*about, tuple(differences), None, payload, funnel, seen, event, code, send_to)
 
 
 def _require(needs: frozenset[str], case: Case, context: dict[str, Any]) -> None:
@@ -164,11 +170,17 @@ def _require(needs: frozenset[str], case: Case, context: dict[str, Any]) -> None
         raise CannotRun(what, name=missing[0])
 
 
-def _differences(case: Case, payload: AnyMapping[str, evaluate.Value], send_to: str) -> list[Difference]:
+def _differences(
+    case: Case,
+    payload: AnyMapping[str, evaluate.Value],
+    funnel: AnyMapping[str, evaluate.Value],
+    send_to: str,
+) -> list[Difference]:
+    made = {**payload, **funnel}
     different = [
-        Difference(key, _wanted(expected), _shown(payload.get(key)), expected.line)
+        Difference(key, _wanted(expected), _shown(made.get(key)), expected.line)
         for key, expected in case.expect.items()
-        if not _same(expected, payload.get(key))
+        if not _same(expected, made.get(key))
     ]
     if case.exactly:
         surplus = [key for key in payload if key not in case.expect]
@@ -226,8 +238,9 @@ def parts_of(mapping: Mapping, results: Sequence[CaseResult]) -> list[Part]:
     for line, text in leaves:
         for side, what in ((True, N_("{condition} (holds)")), (False, N_("{condition} (says no)"))):
             found.append((line, "condition", Message(what, {"condition": text}), (line, text, side) in seen))
-    sent = {key for result in results for key in result.payload}
-    found += [(one.line, "field", verbatim(one.key), one.key in sent) for one in mapping.fields]
+    sent = {key for result in results for key in (*result.payload, *result.funnel)}
+    fields = (*mapping.fields, *mapping.funnel.fields)
+    found += [(one.line, "field", verbatim(one.key), one.key in sent) for one in fields]
     left = {result.event for result in results if result.event}
     for route in mapping.routes:
         taken = {name for name in left if covers(route.events, name)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -67,6 +68,16 @@ def either(words: Iterable[Text]) -> Message:
     for word in rest:
         told = Message(N_("{first} or {last}"), {"first": told, "last": word})
     return told
+
+
+def folded(text: str) -> str:
+    """Return a name without what people write differently: case, accents and blanks.
+
+    >>> folded(" Negócio  GANHO ")
+    'negocio ganho'
+    """
+    signs = unicodedata.normalize("NFKD", " ".join(text.split()).casefold())
+    return "".join(sign for sign in signs if not unicodedata.combining(sign))
 
 
 def facts_data(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from bridge.messages import N_, Message, message
 from bridge.pipeline.account_events import ACCESS_TOKEN
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.runtime import Runtime
-from bridge.settings import NAME, Settings, variable
+from bridge.settings import NAME, Settings, destination_variable, origin_of, variable
 
 
 def client_of(runtime: Runtime, account: str) -> AsaasClient:
@@ -153,10 +153,16 @@ def add_destination(
 ) -> tuple[bool, int]:
     """Add a destination to the journal or change it; return whether it is new, and how many lines it frees.
 
-    A new URL resumes a paused destination and closes its circuit. Raises KeyNeeded, UsageError.
+    `url` is a webhook's URL or the text of an API destination (see `settings.origin_of`). A new one resumes a paused
+    destination and closes its circuit. Raises KeyNeeded, UsageError.
     """
-    _check(journal, settings, name, name in settings.destinations, "CLINT_WEBHOOK_URL")
-    if problem := check_url(url, settings.bridge_allow_private_destinations):
+    fixed = settings.destinations.get(name)
+    family = "CLINT_WEBHOOK_URL" if fixed is None or origin_of(fixed) is None else "CLINT_ORIGIN"
+    _check(journal, settings, name, fixed is not None, family)
+    if origin_of(url) is not None:
+        if not settings.clint_api_token:
+            raise UsageError(N_("an origin as a destination needs CLINT_API_TOKEN, which is not set"))
+    elif problem := check_url(url, settings.bridge_allow_private_destinations):
         hint = N_("copy it from Clint: the origin's integrations")
         raise UsageError(N_("the URL of {name} {rule}"), hint=hint, name=name, rule=problem)
     with journal.database.write() as connection:
@@ -195,7 +201,7 @@ def overridden(connection: Connection, settings: Settings) -> list[str]:
     urls = settings.destinations.keys() & stored.destinations(connection).keys()
     return [
         *(variable("ASAAS_API_KEY", name) for name in sorted(accounts)),
-        *(variable("CLINT_WEBHOOK_URL", name) for name in sorted(urls)),
+        *(destination_variable(name, settings.destinations[name]) for name in sorted(urls)),
     ]
 
 

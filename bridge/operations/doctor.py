@@ -33,12 +33,21 @@ from bridge.http import check_url
 from bridge.journal import Journal, events, jobs, notices, receivers
 from bridge.journal import accounts as stored
 from bridge.journal.migrate import current, head
-from bridge.mapping import Mapping, ParseResult, Setup, Severity, read_directory
+from bridge.mapping import Mapping, ParseResult, Severity, read_directory
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import NoticeLevel
 from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url
 from bridge.runtime import Runtime
-from bridge.settings import DEFAULT, LEAST_PASSWORD, LEAST_TOKEN, Account, Settings, variable
+from bridge.settings import (
+    DEFAULT,
+    LEAST_PASSWORD,
+    LEAST_TOKEN,
+    Account,
+    Settings,
+    destination_variable,
+    origin_of,
+    variable,
+)
 from bridge.wakeups import refused_certificate
 
 
@@ -204,8 +213,14 @@ def is_clint_url(url: str) -> bool:
 def destinations(settings: Settings, mappings: Iterable[Mapping]) -> Iterator[Check]:
     """Check each destination's URL, and that every destination of a mapping has one."""
     for name, url in sorted(settings.destinations.items()):
-        label = variable("CLINT_WEBHOOK_URL", name)
-        if problem := check_url(url, settings.bridge_allow_private_destinations):
+        label = destination_variable(name, url)
+        if (origin := origin_of(url)) is not None:
+            if settings.clint_api_token:
+                yield check(label, N_("origin {origin}"), origin=origin)
+            else:
+                mend = N_("set CLINT_API_TOKEN; Clint's API needs the Elite plan")
+                yield check(label, N_("needs CLINT_API_TOKEN, which is not set"), State.WRONG, mend, "no_token")
+        elif problem := check_url(url, settings.bridge_allow_private_destinations):
             yield check(label, problem, State.WRONG, _COPY_URL, "url")
         elif not is_clint_url(url) and not settings.bridge_allow_private_destinations:
             what = N_("does not look like a URL of a Clint webhook integration")
@@ -364,8 +379,7 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
     data = settings.bridge_data_dir
     there = next(path for path in (data.absolute(), *data.absolute().parents) if path.exists())
     yield disk(str(data), shutil.disk_usage(there).free)
-    known = Setup(frozenset(settings.accounts), frozenset(settings.destinations), directory)
-    yield mapping_files(read_directory(directory, known), mappings)
+    yield mapping_files(read_directory(directory, runtime.setup), mappings)
     yield from destinations(settings, mappings)
     for account in settings.accounts.values() or [Account(DEFAULT)]:
         yield token(account, tokens_used(open_journal, account), runtime.clock_ms())

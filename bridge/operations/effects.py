@@ -21,7 +21,7 @@ from bridge.mapping import Mapping, evaluate
 from bridge.mapping.context import build_context, needs_of, references
 from bridge.mapping.evaluate import Value
 from bridge.mapping.expressions import Expression
-from bridge.mapping.model import FETCHABLE, Field
+from bridge.mapping.model import FETCHABLE, FUNNEL, Field
 from bridge.messages import Message
 from bridge.pipeline import enrich
 from bridge.runtime import Runtime
@@ -190,14 +190,27 @@ def _made(
     payload: dict[str, Value] = {}
     unknown: dict[str, object] = {}
     sure = True
-    for one, value, failed in evaluate.explain(mapping, context):
+    tags: list[str] = []
+    for one, value, failed in evaluate.explain(mapping, context, deal=mapping.tells_funnel):
         if _read(one.expressions) & missing:
             unknown[one.key] = one.source.text, one.type, one.default, dict(one.lookup or {})
             sure = sure and one.identifies is None
         elif failed is not None:
             return _Made(reason=failed.message())
+        elif one in mapping.funnel.tags:
+            tags += [] if value is None else [str(value)]
         elif value is not None:
             payload[one.key] = value
+    payload |= {f"{FUNNEL}.tags": ", ".join(tags)} if tags else {}
+    if mapping.tells_funnel:
+        key = mapping.funnel.one_deal_per
+        try:
+            if isinstance(key, Field) and _read(key.expressions) & missing:
+                unknown[f"{FUNNEL}.key"] = key.source.text
+            else:
+                payload[f"{FUNNEL}.key"] = evaluate.deal_key(mapping, context)
+        except StageError as error:
+            return _Made(reason=error.message())
     if sure:  # else an e-mail or a phone is most likely there
         try:
             evaluate.build_payload(replace(mapping, fields=_known(mapping, unknown)), context)

@@ -22,6 +22,7 @@ from bridge.journal.events import StoredEvent
 from bridge.journal.queries import Row
 from bridge.mapping import Setup, parse_mapping
 from bridge.mapping.context import build_context, references
+from bridge.mapping.evaluate import spread
 from bridge.mapping.explain import explained
 from bridge.mapping.values import brasilia_day
 from bridge.messages import N_, Message
@@ -93,7 +94,7 @@ def preview_events(
     """Preview each of these events, which need not be in the journal."""
     for start in range(0, len(stored), BATCH):
         batch = stored[start : start + BATCH]
-        plans = [plan_event(event, active, runtime.environment(event.account)) for event in batch]
+        plans = [plan_event(event, active, runtime.environment(event.account), runtime.is_api) for event in batch]
         for plan in plans:
             if plan.event.replay:  # a replay ignores the cache too: somebody may have fixed the object at Asaas
                 runtime.enricher.forget(plan.event.account, plan.wanted)
@@ -148,8 +149,8 @@ def _with_journal(connection: Connection, new: NewDelivery) -> NewDelivery:
 
 
 def _outcome(new: NewDelivery, last: Row | None) -> Outcome:
-    after = json.loads(new.payload) if new.payload else None
-    before = json.loads(last["payload"]) if last and last["payload"] else {}
+    after = spread(json.loads(new.payload)) if new.payload else None
+    before = spread(json.loads(last["payload"])) if last and last["payload"] else {}
     keys = dict.fromkeys([*after, *before]) if after is not None else {}
     changes = ({"key": key, "before": before.get(key), "after": (after or {}).get(key)} for key in keys)
     return Outcome(

@@ -16,6 +16,7 @@ from bridge.clint.api import ClintApi
 from bridge.journal import Journal, deliveries, destinations, notices
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
+from bridge.mapping.evaluate import flat
 from bridge.mapping.explain import statuses
 from bridge.messages import N_, Message, message
 from bridge.model import NoticeLevel, ReadBack
@@ -45,7 +46,7 @@ def sent_deliveries(
     status = statuses(one.mapping for one in active)
     fields = {one.mapping.name: one.mapping.fields for one in active}
     rows = deliveries.sent_to(connection, account, subject)
-    payloads = {row.id: json.loads(row.payload) if row.payload else {} for row in rows}
+    payloads = {row.id: flat(json.loads(row.payload)) if row.payload else {} for row in rows}
     texts = {id_: proof.texts_of(payload) for id_, payload in payloads.items()}
     found = {}
     for row in rows:

@@ -57,6 +57,12 @@ MIN_HOLD_S = 1.0
 
 _encoder = json.JSONEncoder(ensure_ascii=False)  # json.dumps with options makes one for each call
 
+
+def never(_name: str) -> bool:
+    """Return False: every destination is a webhook."""
+    return False
+
+
 Fetched = Sequence[dict[str, Any] | BridgeError]
 
 
@@ -105,8 +111,11 @@ class Decider:
         clock_ms: Callable[[], int],
         batch: int = DECIDE_BATCH,
         observer: Telemetry = NO_TELEMETRY,
+        is_api: Callable[[str], bool] = never,
     ) -> None:
+        """`is_api` says of a destination's name whether it is written by Clint's API."""
         self._telemetry = observer
+        self._is_api = is_api
         self._journal = journal
         self._mappings = mappings
         self._enricher = enricher
@@ -127,7 +136,7 @@ class Decider:
             active = self._mappings.current(connection) if ready else ()
         if not ready and not behind:
             return []
-        plans = [plan_event(event, active, self._environment(event.account)) for event in ready]
+        plans = [plan_event(event, active, self._environment(event.account), self._is_api) for event in ready]
         for plan in plans:
             if plan.event.replay:
                 # A person may have changed the customer in Asaas before the replay.
@@ -249,6 +258,8 @@ class EventPlan:
     event: StoredEvent
     mappings: Sequence[ActiveMapping]
     environment: str
+    is_api: Callable[[str], bool] = never
+    """Of a destination's name: whether it is written by Clint's API, whose payloads say which deal they are about."""
     envelope: dict[str, Any] = field(default_factory=dict)
     """The event as Asaas sent it."""
     wanted: dict[str, str] = field(default_factory=dict)
@@ -303,10 +314,11 @@ class EventPlan:
             cause = self._not_found(mapping.filter_needs, fetched, verdict.message)
             reason = cause.message() if cause else verdict.message
             return self._new(active, DeliveryState.FILTERED, code=verdict.code, reason=reason)
+        build = evaluate.build_deal if self.is_api(mapping.destination(self.event.name)) else evaluate.build_payload
         return self._new(
             active,
             DeliveryState.PENDING,
-            payload=_storable(_encoder.encode(evaluate.build_payload(mapping, context))),
+            payload=_storable(_encoder.encode(build(mapping, context))),
             once_key=evaluate.once_key(mapping, context),
             read_back=ReadBack.ASKED.value if mapping.verify else None,
         )
@@ -365,7 +377,9 @@ def charge_cents(envelope: Mapping[str, Any]) -> int:
     return cents_of(charge.get("value")) if isinstance(charge, dict) else 0
 
 
-def plan_event(event: StoredEvent, active: Iterable[ActiveMapping], environment: str) -> EventPlan:
+def plan_event(
+    event: StoredEvent, active: Iterable[ActiveMapping], environment: str, is_api: Callable[[str], bool] = never
+) -> EventPlan:
     """Return the plan of an event: the mappings that listen, and the objects to fetch before they can decide.
 
     A filter that needs nothing from Asaas is applied first, so that a filtered event costs no request.
@@ -378,7 +392,7 @@ def plan_event(event: StoredEvent, active: Iterable[ActiveMapping], environment:
         and item.mapping.listens_to(event.name)
         and event.replay_mapping in {None, item.mapping.name}
     ]
-    plan = EventPlan(event, mappings, environment)
+    plan = EventPlan(event, mappings, environment, is_api)
     try:
         plan.envelope = json.loads(event.body)
         bare = plan.context({})

@@ -6,6 +6,7 @@ then the payloads are posted. Each line has at most one send in flight. `policy`
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from bridge.clint import origin_of
 from bridge.clint.webhook import Answer
 from bridge.failpoints import failpoint
 from bridge.journal import Journal, Lease, deliveries, destinations, is_away, notices
@@ -24,6 +26,8 @@ from bridge.journal.deliveries import AttemptResult, Deferral, DueDelivery, Stat
 from bridge.journal.destinations import Destination
 from bridge.journal.notices import Resolved
 from bridge.logs import log_batch, logger
+from bridge.mapping.evaluate import flat
+from bridge.mapping.model import FUNNEL
 from bridge.messages import N_, Message, read_message
 from bridge.model import AttemptFinished, DeliveryState, Outcome, Waiting, idempotency_key, trace_id, traceparent
 from bridge.pipeline import policy
@@ -62,6 +66,29 @@ class Client(Protocol):
         may_start: Callable[[], bool],
     ) -> None:
         """Post JSON text and call `on_result` with the answer; with None where `may_start` returned False."""
+
+
+class DealClient(Protocol):
+    """Brings deliveries of API destinations to Clint's API."""
+
+    @property
+    def at_once(self) -> int:
+        """How many deliveries it works on at once; no more are handed to it."""
+
+    def send_later(
+        self,
+        delivery: DueDelivery,
+        lease: Lease,
+        origin: str,
+        on_result: Callable[[Answer | None], None],
+        *,
+        may_start: Callable[[], bool],
+    ) -> None:
+        """Write the delivery's deal and call `on_result` with the answer.
+
+        `may_start` is called before every write in Clint; where it returns False nothing more is written, and the
+        result is None.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,21 +176,24 @@ class Deliverer:
         pace: Pacing | None = None,
         observer: Telemetry = NO_TELEMETRY,
         accounts: Collection[str] = (),
+        deals: DealClient | None = None,
     ) -> None:
         self._journal = journal
         self._telemetry = observer
         self._client = client
+        self._deals = deals
         self._urls = urls
         self._rules = rules
         self._clock_ms = clock_ms
-        self._selector = Selector(urls, rules, clock_ms, rng, pace)
+        self._selector = Selector(urls, rules, clock_ms, rng, pace, has_api=deals is not None)
         self._recorder = Recorder(rules.retries, rules.limits, clock_ms, rng)
         self._arrivals: SimpleQueue[SendResult | None] = SimpleQueue()
         self._results: list[SendResult] = []
         self._unconfirmed: list[_Writes] = []
         """The writes of transactions that seemed to fail: the answer to a COMMIT may be lost."""
         self._in_flight: Counter[int] = Counter()
-        self._shares = FairShares(rules.in_flight, urls, accounts)
+        slots = deals.at_once if deals else 0
+        self._shares = FairShares(rules.in_flight, urls, accounts, lambda name: is_origin(urls, name), slots)
 
     @property
     def in_flight(self) -> int:
@@ -331,6 +361,7 @@ class Deliverer:
                 self._arrivals.put,
                 longest_ms=self._rules.longest_send_ms,
                 clock_ms=self._clock_ms,
+                deals=self._deals,
             )
 
 
@@ -350,17 +381,20 @@ class Selection:
 class Selector:
     def __init__(
         self,
-        urls: Collection[str],
+        urls: Mapping[str, str],
         rules: DeliveryRules,
         clock_ms: Callable[[], int],
         rng: Callable[[], float],
         pace: Pacing | None,
+        *,
+        has_api: bool,
     ) -> None:
         self._urls = urls
         self._rules = rules
         self._clock_ms = clock_ms
         self._rng = rng
         self._pace = pace
+        self._has_api = has_api
 
     def select(
         self,
@@ -423,6 +457,9 @@ class Selector:
         if destination is None or name not in self._urls:
             text = N_("no URL is set for the destination {destination}")
             defer(now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.not_set", text)
+        elif not self._has_api and is_origin(self._urls, name):
+            text = N_("the destination {destination} is an origin of Clint and needs CLINT_API_TOKEN, which is not set")
+            defer(now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.no_token", text)
         elif destination.paused_ms is not None:
             text = N_("the destination {destination} is paused: {reason}")
             reason = read_message(destination.paused_reason)
@@ -453,6 +490,11 @@ class Selector:
             defer(due_ms, Waiting.CIRCUIT, "destination.circuit_open", text)
 
 
+def is_origin(urls: Mapping[str, str], name: str) -> bool:
+    """Return whether the destination of this name is an API destination."""
+    return origin_of(urls.get(name, "")) is not None
+
+
 def send(
     client: Client,
     urls: Mapping[str, str],
@@ -462,6 +504,7 @@ def send(
     *,
     longest_ms: int,
     clock_ms: Callable[[], int],
+    deals: DealClient | None = None,
 ) -> None:
     """Start to send one delivery; `on_result` gets the result, in a thread that must not block.
 
@@ -486,7 +529,14 @@ def send(
         key = idempotency_key(delivery.account, delivery.event_key, delivery.mapping, delivery.replay)
         parent = traceparent(trace_id(delivery.account, delivery.event_key), delivery.id, number)
         url = urls[delivery.destination]
-        client.send_later(url, delivery.payload, key, finish, traceparent=parent, may_start=may_start)
+        origin = origin_of(url)
+        if origin is not None and deals is not None:
+            deals.send_later(delivery, lease, origin, finish, may_start=may_start)
+            return
+        payload = delivery.payload
+        if f'"{FUNNEL}"' in payload:  # the destination was an origin when the event was decided
+            payload = json.dumps(flat(json.loads(payload)), ensure_ascii=False)
+        client.send_later(url, payload, key, finish, traceparent=parent, may_start=may_start)
     except Exception as error:
         text = N_("the bridge failed to send ({error}); the log has the details")
         finish(Answer(Outcome.RETRY, None, "bridge.fault", Message(text, {"error": type(error).__name__})))

@@ -15,6 +15,8 @@ from bridge.journal.destinations import Destination
 from bridge.messages import N_, Message
 from bridge.model import DeliveryState, Outcome, Waiting
 
+POSTPONED_S = 1.0
+"""The delay of a postponed delivery whose answer names none."""
 PAUSE_LOOK_MS = 3_600_000
 """The delay of a delivery whose destination is paused; a resume makes it due at once."""
 
@@ -64,6 +66,11 @@ def next_state(
     if outcome is Outcome.REMOVED:
         # Not dead: the integration is gone for every delivery alike, and a person can set a new URL.
         return Decision(DeliveryState.RETRYING, now_ms + PAUSE_LOOK_MS, Waiting.PAUSED, code, detail)
+    if outcome is Outcome.DISCARDED:
+        return Decision(DeliveryState.DISCARDED, code=code, reason=detail)
+    if outcome is Outcome.POSTPONED:
+        due_ms = now_ms + int((retry_after_s or POSTPONED_S) * 1000)
+        return Decision(DeliveryState.RETRYING, due_ms, Waiting.BACKOFF, code, detail)
     if attempt >= policy.attempts:
         reason = Message(N_("{detail} (try {number}, the last)"), {"detail": detail, "number": attempt})
         return Decision(DeliveryState.DEAD, code="delivery.attempts_spent", reason=reason)
@@ -121,7 +128,9 @@ def circuit_after(
     rng: Callable[[], float],
 ) -> Destination:
     """Return the destination's state after an attempt for a customer (`subject`)."""
-    if outcome in {Outcome.DELIVERED, Outcome.REJECTED}:
+    if outcome is Outcome.POSTPONED:
+        return destination  # it says nothing about the destination
+    if outcome in {Outcome.DELIVERED, Outcome.REJECTED, Outcome.DISCARDED}:
         # A refusal of one payload is an answer: the destination works.
         if destination.state == Circuit.CLOSED and not destination.failures:
             return destination
@@ -161,12 +170,24 @@ slot is always free for another destination."""
 
 
 class FairShares:
-    """The send slots in use by each destination and each account, out of `slots`."""
+    """The send slots in use by each destination and each account, out of `slots`.
 
-    def __init__(self, slots: int, destinations: Collection[str], accounts: Collection[str]) -> None:
+    All destinations that are `narrow` have `narrow_slots` together.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        destinations: Collection[str],
+        accounts: Collection[str],
+        narrow: Callable[[str], bool] = lambda _name: False,
+        narrow_slots: int = 0,
+    ) -> None:
         self._slots = slots
         self._destinations = destinations
         self._accounts = accounts
+        self._narrow = narrow
+        self._narrow_slots = narrow_slots
         self._by_destination: Counter[str] = Counter()
         self._by_account: Counter[str] = Counter()
 
@@ -180,7 +201,7 @@ class FairShares:
 
     def without(self, finished: Iterable[DueDelivery]) -> FairShares:
         """Return the shares after the slots of these deliveries are free."""
-        rest = FairShares(self._slots, self._destinations, self._accounts)
+        rest = FairShares(self._slots, self._destinations, self._accounts, self._narrow, self._narrow_slots)
         rest._by_destination, rest._by_account = self._by_destination.copy(), self._by_account.copy()
         for delivery in finished:
             rest.give_back(delivery)
@@ -193,7 +214,11 @@ class FairShares:
     @property
     def full_destinations(self) -> set[str]:
         """Destinations that may take no other slot now; the only destination of a bridge may take all."""
-        return self._full(self._by_destination, self._destinations)
+        full = self._full(self._by_destination, self._destinations)
+        narrow = sum(number for name, number in self._by_destination.items() if number and self._narrow(name))
+        if narrow and narrow >= self._narrow_slots:
+            full |= {name for name in self._destinations if self._narrow(name)}
+        return full
 
     @property
     def full_accounts(self) -> set[str]:

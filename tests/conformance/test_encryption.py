@@ -17,6 +17,7 @@ from bridge.journal import (
     Journal,
     accounts,
     customers,
+    deals,
     deliveries,
     encryption,
     events,
@@ -26,6 +27,7 @@ from bridge.journal import (
     upgrade,
     users,
 )
+from bridge.journal.deals import Claim
 from bridge.journal.deliveries import AttemptResult, StateChange
 from bridge.journal.encryption import rekey, sealed_columns
 from bridge.journal.schema import EncryptedText, meta, metadata, tenant_accounts, tenant_destinations
@@ -104,6 +106,9 @@ PLAIN = {
     "tallies": "account mapping destination event verdict",
     "tenant_accounts": "name",
     "tenant_destinations": "name",
+    "deals": "destination key_digest account subject origin_id contact_id deal_id stage_id status wanted_stage_id"
+    " wanted_status contact_digest",
+    "deal_contacts": "key_digest contact_id",
     "users": "email_hash role state accounts subject_hash link_hash",
 }
 """Every text column that is not sealed: codes, names of settings, ids, hashes, and texts of which each is the bridge's
@@ -143,6 +148,7 @@ def fill_every_sealed_column(journal: Journal) -> str:
         found = search.customer_found("default", "cus_1", {"name": " ".join(PERSON)})
         customers.record(connection, [found], [], NOW_MS)
         users.change(connection, users.add(connection, text, text, UserRole.VIEWER, (), NOW_MS), password=text)
+        deals.claim_deal(connection, "default", text, ("default", "cus_1"), Claim(1, 1, id_, NOW_MS), NOW_MS)
         receiver = {"name": "finance", "areas": (), "accounts": (), "level": "warning", "summary_ms": None}
         receivers.put(connection, None, NOW_MS, url=text, **receiver)
     return text

@@ -60,6 +60,20 @@ def test_a_changed_account_says_so(commands: Commands) -> None:
     )
 
 
+def test_an_origin_is_added_as_a_destination(commands: Commands) -> None:
+    """Nothing is asked for; the list says the origin, which is no secret. Without the token it is refused."""
+    refused = commands.run("destinations", "add", "vendas", "--origin", "Vendas")
+    commands.environ["CLINT_API_TOKEN"] = "token"
+    added = commands.run("destinations", "add", "vendas", "--origin", "Vendas")
+    (row,) = commands.run("destinations", "list", "--json").json
+
+    assert refused.status == 2
+    assert "CLINT_API_TOKEN" in refused.err
+    assert added.out == "destination vendas is added\n"
+    assert (row["name"], row["url"], row["origin"], row["kept_in"]) == ("vendas", "set", "Vendas", "journal")
+    assert "Vendas" in commands.run("destinations", "list").out
+
+
 def test_a_destination_is_added_and_removed(commands: Commands) -> None:
     """The list says where each URL is kept and never shows one."""
     added = commands.run("destinations", "add", "vendas", lines=f"{URL}\n")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from bridge.clint.api import ClintApi, Deal
+from bridge.clint.limiter import ApiLimiter
 from bridge.errors import ClintApiFailed, SettingsError
 from bridge.http import HttpClient
+from bridge.redis_client import OptionalRedis
 from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
 from bridge.simulator.clint.receiver import PATH
 from bridge.simulator.serve import Served
@@ -28,7 +30,7 @@ def http() -> Iterator[HttpClient]:
 
 def api(http: HttpClient, url: str, token: str = DEFAULT_TOKEN, **more: Any) -> ClintApi:
     """Return a reader that need not be paced."""
-    return ClintApi(token, url, http, **{"every_s": 0.0, **more})
+    return ClintApi(token, url, http, **{"limiter": ApiLimiter("9999/second", OptionalRedis(None), token), **more})
 
 
 def answering(answer: Callable[[Asked], object]) -> Callable[[Asked], Reply]:
@@ -169,19 +171,6 @@ def test_a_status_that_fails_does_not_hide_another(http: HttpClient) -> None:
 
     with Peer(respond=answer) as peer:
         assert [deal.id for deal in api(http, peer.url).deals("a@example.com")] == ["1"]
-
-
-def test_requests_are_paced_and_a_retry_after_is_honoured(http: HttpClient) -> None:
-    """Two a second at most; after a 429 the next one waits as long as Clint asks."""
-    waits: list[float] = []
-    replies = iter([Reply(status=429, headers={"Retry-After": "7"})])
-    empty = Reply(body=b'{"data": []}')
-    with Peer(respond=lambda asked: next(replies, empty)) as peer, pytest.raises(ClintApiFailed):
-        api(http, peer.url, every_s=0.5, sleep=waits.append).deals("a@example.com")
-
-    assert waits[0] == 0
-    assert 6 < waits[1] <= 7
-    assert waits[2] > waits[1] + 0.4
 
 
 def test_a_token_must_fit_into_a_header(http: HttpClient) -> None:

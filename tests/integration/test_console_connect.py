@@ -405,6 +405,35 @@ def test_a_destination_that_can_not_be_is_refused(
     assert console.runtime.destinations.get("default") in {None, URL}
 
 
+def test_an_origin_is_added_as_a_destination(sqlite_url: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    """With a token the form takes an origin too; it is shown, takes no test of a payload, and can be changed."""
+    environ["CLINT_API_TOKEN"] = "token"
+    with opened_console(sqlite_url, tmp_path, **environ) as console:
+        me = console.operator()
+        form = me.get("/connections/new-destination").text
+        both = me.post("/connections/new-destination", name="vendas", origin="Vendas", url=URL)
+        saved = me.post("/connections/new-destination", name="vendas", origin="Vendas", follow=True).text
+        test = me.get("/connections/destinations/vendas/test")
+        sent = me.post("/connections/destinations/vendas/test", body="{}", confirmed="on")
+        change = me.get("/connections/destinations/vendas/url").text
+        me.post("/connections/destinations/vendas/url", origin="Pós-venda")
+
+        assert 'name="origin"' in form
+        assert both.status_code == 422
+        assert "Vendas" in saved
+        assert "/connections/destinations/vendas/test" not in saved
+        assert (test.status_code, sent.status_code) == (404, 404)
+        assert 'value="Vendas"' in change
+        assert console.runtime.destinations["vendas"] == "clint-origin:Pós-venda"
+
+
+def test_without_a_token_the_form_asks_for_no_origin(console: Console, me: Browser) -> None:
+    """One that is posted all the same is refused."""
+    assert 'name="origin"' not in me.get("/connections/new-destination").text
+    assert me.post("/connections/new-destination", name="vendas", origin="Vendas").status_code == 422
+    assert stored_names(console) == ([], [])
+
+
 def paused(console: Console) -> int:
     """Let Clint have removed the integration of a destination with two deliveries; return one."""
     register(console.runtime.journal, default=URL)

@@ -13,6 +13,8 @@ import pytest
 from bridge.journal import customers, revisions
 from bridge.journal.schema import events as event_table
 from bridge.journal.search import Found, Kind
+from bridge.mapping.deal_form import LISTS, WORDS, Deal, Value
+from bridge.mapping.form import read_form
 from bridge.mapping.spec import MAPPING as KEYS
 from bridge.model import DeliveryState
 from tests.console import Console, finish_jobs, opened_console
@@ -218,8 +220,71 @@ def test_every_control_has_a_label(console: Console) -> None:
     page = console.operator().get("/mappings/cobranca").text
     new = console.operator().get("/mappings-new").text
 
-    for key in KEYS.keys() - {"events", "filter", "contact", "organization", "deal", "account"}:
+    for key in KEYS.keys() - {"events", "filter", "contact", "organization", "deal", "account", "funnel"}:
         assert f'name="{key}"' in page + new
+    for key in (*WORDS, *LISTS, "stage-default", "status-default", "value", "user"):
+        assert f'name="deal-{key}"' in page
+
+
+def test_deals_by_the_api_are_a_part_of_the_form(console: Console) -> None:
+    """A row for each event, and simple values; the text gets just what was written, and comes back as it was."""
+    save(console, TEXT.replace("[PAYMENT_RECEIVED]", "[PAYMENT_CREATED, PAYMENT_RECEIVED]"))
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(**{
+        "deal-stage-PAYMENT_RECEIVED": "Paga",
+        "deal-status-PAYMENT_RECEIVED": "won",
+        "deal-status-default": "open",
+        "one_deal_per": "installment",
+        "deal-tags": "Asaas, Pago",
+        "deal-user": "ana@loja.com.br",
+        "deal-value": "payment.value",
+        "deal-origin": "Vendas",
+        "deal-moved_by_person": "override",
+    })  # fmt: skip
+    changed = form_of(form.press(browser, "See what changes"))
+
+    assert read_form(changed["text"]).deal == Deal(
+        "installment",
+        False,
+        {
+            "stage": Value(by_event={"PAYMENT_RECEIVED": "Paga"}),
+            "status": Value(by_event={"PAYMENT_RECEIVED": "won"}, default="open"),
+            "value": Value("from", source="payment.value"),
+            "user": Value(default="ana@loja.com.br"),
+        },
+        {"origin": "Vendas", "moved_by_person": "override", "removed": "", "key_field": ""},
+        {"tags": ("Asaas", "Pago"), "find_contact_by": ()},
+    )
+    assert "# always hers" in changed["text"]
+    save(console, changed["text"])
+    again = form_of(browser.get("/mappings/cobranca"))
+    again.fill(**{"deal-stage-PAYMENT_RECEIVED": "", "one_deal_per": "charge", "deal-user": ""})
+    less = form_of(again.press(browser, "See what changes"))["text"]
+    deal = read_form(less).deal
+    assert (deal.per, deal.values["stage"], deal.values["user"]) == ("charge", Value(), Value())
+    assert deal.values["status"].default == "open"
+
+
+@pytest.mark.parametrize(
+    "funnel",
+    [
+        "one_deal_per: {expression: payment.externalReference}\n",
+        "funnel: {stage: {from: payment.status, lookup: {RECEIVED: Paga}}, tags: [{from: payment.billingType}]}\n",
+        "funnel: {stage: payment.status, value: {text: '10'}, user: {from: event, lookup: {X: a@b.c}}}\n",
+        "funnel:\n  find_contact_by: phone # ours\n  status: {from: event, lookup: {PAYMENT_RECEIVED: won, X: lost}}\n",
+    ],
+)
+def test_deal_that_is_not_touched_stays_as_it_is(console: Console, funnel: str) -> None:
+    """What the form shows as words, as YAML or not at all."""
+    save(console, TEXT + funnel)
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(description="Outra")
+
+    sent = form_of(form.press(browser, "See what changes"))
+
+    assert funnel in sent["text"]
 
 
 @pytest.mark.parametrize(

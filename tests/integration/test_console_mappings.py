@@ -267,6 +267,8 @@ def test_words_for_completion_come_from_the_tables(console: Console) -> None:
     assert "phone" in {one["label"] for one in words["functions"]}
     assert {"payment.value", "envelope.additionalInfo.splitId"} <= {one["label"] for one in words["paths"]}
     assert "at_least: " in {one["label"] for one in words["operators"]}
+    assert {"one_deal_per: ", "funnel: ", "stage: "} <= {one["label"] for one in words["keys"]}
+    assert {"open", "won", "lost"} <= {one["label"] for one in words["names"]}
 
 
 @pytest.mark.parametrize("against", ["sample:payment_received_pix.json", "example", "event:1"])
@@ -278,6 +280,16 @@ def test_the_preview_says_what_would_come_out(console: Console, against: str) ->
     assert "payment.value" in page
     assert "saw" in page
     assert "Would be sent to default" in page or "Without what Asaas would say" in page or "Could not be sent" in page
+
+
+def test_the_preview_shows_the_deal(console: Console) -> None:
+    """Stage, status and key, for a mapping that is meant for Clint's API."""
+    text = GOOD + "enabled: false\nsend_to: funil\nfunnel: {stage: {text: Paga no Pix}, status: {text: won}}\n"
+    page = console.operator().post("/mappings/live/preview", text=text, name="x", against="example").text
+
+    assert ">funnel.stage<" in page
+    assert "Paga no Pix" in page
+    assert ">funnel.key<" in page
 
 
 def test_the_preview_says_why_not(console: Console) -> None:

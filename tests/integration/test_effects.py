@@ -102,6 +102,24 @@ def test_a_new_key_is_told_for_each_event_that_goes(console: Console) -> None:
     assert (effect.stops, effect.starts, effect.unknown) == ((), (), 0)
 
 
+def test_another_stage_and_another_deal_are_told(console: Console) -> None:
+    """The parts of the deal are compared like keys; what only Asaas knows stays unknown."""
+    arrive(console, 60)
+    before = mapping(TEXT + "funnel: {stage: {text: Nova}, tags: [Asaas, {from: payment.billingType}]}\n")
+    after = mapping(
+        TEXT + "one_deal_per: {expression: customer.externalReference}\n"
+        "funnel: {stage: {text: Paga}, user: customer.observations, tags: [Asaas]}\n"
+    )
+
+    changes = {key: (old, new) for key, old, new in effect_of(console.runtime, before, after).differs[0].changes}
+
+    assert changes["funnel.stage"] == ("Nova", "Paga")
+    assert changes["funnel.key"][1] == UNKNOWN
+    assert changes["funnel.user"] == (None, UNKNOWN)
+    assert changes["funnel.tags"][1] == "Asaas"
+    assert changes.keys() == {"funnel.stage", "funnel.key", "funnel.user", "funnel.tags"}
+
+
 def test_what_only_asaas_knows_is_never_guessed(console: Console, people: People) -> None:
     """A condition on the customer can't be told without it, and a value of the customer is a sign for it."""
     arrive(console, 60, 80)

@@ -48,6 +48,7 @@ from tests.factories import (
     rows_of,
     tries_of,
 )
+from tests.integration.test_deals import MADE_TO_HAPPEN
 from tests.peers import Peer, Reply, clint_client, closed_port
 
 Sends: TypeAlias = Callable[["Sending"], None]
@@ -76,6 +77,7 @@ class Decided:
     quota: int = 25_000
     body: str = ""
     events: int = 1
+    by_api: bool = False
 
 
 PLAN = (("installment", "ins_1"), ("installmentNumber", 2))
@@ -94,6 +96,12 @@ DECIDED = [
         "transform.required_missing", ("pedido",), f"{FIXED}deal: {{pedido: {{from: payment.x, required: true}}}}\n"
     ),
     Decided("transform.no_contact", ("email", "fone"), asaas=Reply(body=b'{"id": "cus_1", "name": "Ana"}')),
+    Decided(
+        "transform.no_deal_key",
+        ("payment.externalReference",),
+        f"{FIXED}one_deal_per: {{expression: payment.externalReference}}\n",
+        by_api=True,
+    ),
     Decided("bridge.fault", ("AttributeError",), FIXED, body="[]"),
     Decided("asaas.rejected", ("400", "invalid_x"), asaas=Reply(400, b'{"errors": [{"code": "invalid_x"}]}')),
     Decided("asaas.not_found", ("cus_1", "404", "ASAAS_API_KEY"), asaas=Reply(404, b"")),
@@ -124,7 +132,9 @@ def processed(journal: Journal, case: Decided, body: dict[str, Any]) -> None:
         client = AsaasClient("default", "key", peer.url, http, governor)
         cache = Cache(OptionalRedis(None), Lifetimes(customer_s=0, nothing_s=0))
         enricher = Enricher({"default": client} if case.asaas else {}, cache)
-        processor = Decider(journal, ActiveMappings(journal, clock), enricher, lambda _account: "sandbox", clock)
+        more: dict[str, Any] = {"is_api": lambda _name: case.by_api}
+        mappings = ActiveMappings(journal, clock)
+        processor = Decider(journal, mappings, enricher, lambda _account: "sandbox", clock, **more)
         for number in range(case.events):
             event = parse_event("default", json.dumps({**body, "id": f"evt_{number}"}).encode(), NOW_MS)
             keep(journal, replace(event, body=case.body or event.body))
@@ -374,9 +384,15 @@ def test_each_reason_of_a_send_names_its_own_cause(
     reads(code)
 
 
+@pytest.mark.parametrize("code", sorted(MADE_TO_HAPPEN))
+def test_each_reason_of_a_deal_has_its_sentence(code: str) -> None:
+    """Those of deliveries by Clint's API, which test_deals makes happen."""
+    reads(code)
+
+
 def test_the_walk_leaves_out_no_code() -> None:
     """A code that joins the catalogue must be made to happen here; what a deal proves is walked in test_proof."""
-    walked = {case.code for case in DECIDED} | {code for code, *_ in SENT} | set(Code)
+    walked = {case.code for case in DECIDED} | {code for code, *_ in SENT} | set(Code) | MADE_TO_HAPPEN
     by_status = {"clint.http_4xx": "clint.http_418", "clint.http_5xx": "clint.http_503"}
 
     assert {by_status.get(code, code) for code in REASONS} == walked

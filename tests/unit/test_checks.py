@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,17 @@ def test_a_destination_should_look_like_clints(url: str, state: State) -> None:
 
     assert (str(check.name), check.state) == ("CLINT_WEBHOOK_URL", state)
     assert not url or url not in f"{check.value} {check.mend}"
+
+
+@pytest.mark.parametrize(("token", "state"), [("t", State.FINE), ("", State.WRONG)])
+def test_an_origin_is_no_bad_url(token: str, state: State) -> None:
+    """It is shown by its name; without the token nothing can be sent there."""
+    settings = Settings.from_env({"CLINT_ORIGIN": "Vendas", "CLINT_API_TOKEN": "t"})
+    settings = replace(settings, values={**settings.values, "CLINT_API_TOKEN": token})
+    (check,) = doctor.destinations(settings, [mapping()])
+
+    assert (str(check.name), check.state) == ("CLINT_ORIGIN", state)
+    assert ("Vendas" in str(check.value)) == bool(token)
 
 
 def test_a_destination_that_a_mapping_names_must_be_set() -> None:

@@ -235,6 +235,20 @@ def test_show_as_json(root: Path) -> None:
     assert good["filter"] == ["all:", "payment.value at_least 5", "expression: !(payment.deleted)"]
 
 
+def test_show_of_deals_by_the_api(root: Path) -> None:
+    """Which deal, and what its stage may become."""
+    stage = "stage: {from: payment.status, lookup: {RECEIVED: Paga}}"
+    deal = f"one_deal_per: installment\nfunnel: {{{stage}, tags: [Asaas]}}\n"
+    (root / "negocio.yaml").write_text(GOOD + deal)
+
+    text = bridge("show", "negocio").stdout
+
+    assert "one_deal_per:    installment\n" in text
+    assert "stage:           payment.status -> Paga\n" in text
+    assert as_json(bridge("show", "negocio", "--json"))["deal"]["tags"] == ["Asaas"]
+    assert as_json(bridge("show", "pago", "--json"))["deal"] is None
+
+
 def test_show_of_one_says_all_that_it_does(root: Path) -> None:
     """Every key, the filter as a tree, the fields as a table."""
     text = bridge("show", "pago").stdout
@@ -283,6 +297,21 @@ def test_explain_shows_conditions_fields_and_destination(root: Path) -> None:
         'payload: {"email": "a@example.com", "valor": "10.00", "numero": 10}',
     ]
     assert result.stderr == ""
+
+
+def test_explain_shows_the_deal(root: Path) -> None:
+    """Its values beside the fields, and what makes it beside the payload, which stays flat."""
+    (root / "pago.yaml").write_text(GOOD + "funnel: {stage: {text: Paga}}\n")
+    (root / "pago.yaml").write_text((root / "pago.yaml").read_text().replace("send_to: pagas", "send_to: funil"))
+    customer = f"customer={root}/samples/c.json"
+
+    (said,) = as_json(explain(root, "--with", customer, "--json"))
+    lines = explain(root, "--with", customer).stdout.splitlines()
+
+    assert (said["funnel"]["stage"], said["funnel"]["key"]) == ("Paga", "p")
+    assert "funnel" not in said["payload"]
+    assert ["funnel", "funnel.stage", "Paga", "Paga"] in [line.split() for line in lines]
+    assert lines[-1].startswith('deal: {"key": "p"')
 
 
 def test_explain_says_which_condition_said_no(root: Path) -> None:

@@ -265,3 +265,61 @@ def test_checklist_says_what_is_wrong(commands: Commands) -> None:
     assert commands.run("mappings", "checklist", "a", "--csv", "--json").err.startswith("--csv and --json exclude")
     assert commands.run("mappings", "checklist", "b").status == 1
     assert "can't run" in commands.run("mappings", "checklist", str(commands.mappings / "a.yaml")).err
+
+
+DEAL = """events: [PAYMENT_CREATED, PAYMENT_RECEIVED]
+contact: {nome: customer.name, email: customer.email}
+deal: {valor: money(payment.value), vencimento: payment.dueDate}
+send_to: vendas
+funnel:
+  origin: Vendas
+  stage: {from: event, lookup: {PAYMENT_CREATED: Nova, PAYMENT_RECEIVED: Paga}}
+  status: {from: event, lookup: {PAYMENT_RECEIVED: won}, default: open}
+"""
+
+
+def test_checklist_of_deals_by_the_api_has_a_funnel_and_no_integration(commands: Commands) -> None:
+    """The origin with its stages and statuses, and each field with what it is in Clint."""
+    commands.has_mapping("negocios", DEAL)
+    commands.has_mapping("paga", MAPPING.format(event="PAYMENT_RECEIVED", key="x", send_to="default"))
+    found = commands.run("mappings", "checklist", "--json").json
+    (funnel,) = found["funnels"]
+
+    assert [row["integration"] for row in found["integrations"]] == ["default"]
+    assert {key: funnel[key] for key in ("destination", "mappings", "events")} == {
+        "destination": "vendas",
+        "mappings": ["negocios"],
+        "events": ["PAYMENT_CREATED", "PAYMENT_RECEIVED"],
+    }
+    assert funnel["origins"] == [
+        {
+            "origin": "Vendas",
+            "there": None,
+            "stages": [{"stage": "Nova", "there": None}, {"stage": "Paga", "there": None}],
+            "statuses": ["won", "open"],
+        }
+    ]
+    assert {(one["tab"], one["key"]): one["place"] for one in funnel["fields"]} == {
+        ("deal", "codigo_asaas"): "fields",
+        ("contact", "nome"): "name",
+        ("contact", "email"): "email",
+        ("deal", "valor"): "value",
+        ("deal", "vencimento"): "fields",
+    }
+
+
+def test_checklist_of_deals_as_table_and_as_csv(commands: Commands) -> None:
+    """Both name what must be in Clint."""
+    commands.has_mapping("negocios", DEAL)
+
+    table = commands.run("mappings", "checklist", "negocios")
+    rows = list(csv.DictReader(io.StringIO(commands.run("mappings", "checklist", "negocios", "--csv").out)))
+
+    assert table.status == 0
+    assert [word for word in ("vendas", "Vendas", "Nova", "Paga", "codigo_asaas", "won") if word not in table.out] == []
+    assert [row["key"] for row in rows if row["key"]] == ["codigo_asaas", "nome", "email", "valor", "vencimento"]
+    assert [(row["origin"], row["stage"], row["status"]) for row in rows if row["origin"]] == [
+        ("Vendas", "", "won open"),
+        ("Vendas", "Nova", ""),
+        ("Vendas", "Paga", ""),
+    ]

@@ -19,6 +19,7 @@ LEGAL = {
     ("sending", "delivered"),
     ("sending", "retrying"),
     ("sending", "dead"),
+    ("sending", "discarded"),
     ("retrying", "sending"),
     ("retrying", "stale"),
     ("retrying", "dead"),

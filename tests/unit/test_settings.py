@@ -77,6 +77,34 @@ def test_an_address_to_bind_has_an_address_to_open(given: str, bound: str, url: 
     assert (settings.bridge_host, settings.local_url) == (bound, url)
 
 
+def test_an_origin_makes_a_destination_of_another_kind() -> None:
+    """Its text says that it is one; a webhook of another name stands beside it."""
+    given = {"CLINT_ORIGIN": "Vendas", "CLINT_WEBHOOK_URL_ERP": "https://erp.example/b", "CLINT_API_TOKEN": "t"}
+    settings = Settings.from_env(given)
+
+    assert dict(settings.destinations) == {"default": "clint-origin:Vendas", "erp": "https://erp.example/b"}
+    assert settings.clint_api_rate_limit == "2/second"
+    assert settings.clint_deal_appears_s == 60
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"CLINT_ORIGIN_PAGAS": "Vendas"}, ["CLINT_ORIGIN_PAGAS", "CLINT_API_TOKEN"]),
+        (
+            {"CLINT_ORIGIN_PAGAS": "V", "CLINT_WEBHOOK_URL_PAGAS": "https://a.example/b", "CLINT_API_TOKEN": "t"},
+            ["CLINT_WEBHOOK_URL_PAGAS", "CLINT_ORIGIN_PAGAS"],
+        ),
+        ({"CLINT_ORIGIN": "https://a.example/b", "CLINT_API_TOKEN": "t"}, ["CLINT_ORIGIN"]),
+    ],
+)
+def test_an_origin_needs_the_token_and_a_name_of_its_own(given: dict[str, str], names: list[str]) -> None:
+    """Each problem names the variables that it is about."""
+    (problem,) = problems(**given)
+
+    assert [name for name in names if name not in problem] == []
+
+
 def test_a_suffix_makes_an_account_or_a_destination() -> None:
     """The name is the suffix in lower case; without one it is default."""
     settings = Settings.from_env(

@@ -27,7 +27,7 @@ from bridge.operations import accounts, connect
 from bridge.operations.accounts import public_hook_url
 from bridge.operations.connect import Company
 from bridge.operations.doctor import is_clint_url
-from bridge.settings import DEFAULT, NAME, variable
+from bridge.settings import DEFAULT, NAME, destination_variable, origin_of, origin_url, variable
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import over_https, person, runtime
 from bridge.web.console.jobs import JobContext, Result, external_call
@@ -276,13 +276,21 @@ def _ask_url(name: str, status: int = 200, **more: Any) -> ResponseReturnValue:
         name=name,
         kept=kept,
         waiting=waiting,
-        setting=variable("CLINT_WEBHOOK_URL", name) if name in runtime.settings.destinations else "",
+        setting=_setting(name),
         keeps=keeps_secrets(),
+        has_api=bool(runtime.settings.clint_api_token),
+        origin=origin_of(runtime.destinations[name]) or "" if name in runtime.destinations else "",
         proposed=DEFAULT if DEFAULT not in runtime.destinations else "",
         variable=variable,
         given=request.form,
         **more,
     )
+
+
+def _setting(name: str) -> str:
+    """Return the variable that sets a destination in the environment; empty where none does."""
+    fixed = runtime.settings.destinations.get(name)
+    return "" if fixed is None else destination_variable(name, fixed)
 
 
 @pages.post("/connections/new-destination")
@@ -297,21 +305,28 @@ def take_url(name: str) -> ResponseReturnValue:
 
 
 def _take_url(shown: str, name: str) -> ResponseReturnValue:
-    url = request.form.get("url", "").strip().strip("'\"")
+    origin, url = request.form.get("origin", "").strip(), request.form.get("url", "").strip().strip("'\"")
     is_new = not shown
     with runtime.journal.database.read() as connection:
         before, waiting = stored.destinations(connection).get(name), accounts.open_deliveries(connection, name)
     try:
+        if origin and url:
+            raise UsageError(N_("give a URL or an origin, not both"))
+        url = origin_url(origin) if origin else url
         if before is not None and before == url and not is_new:
-            raise UsageError(N_("that is the URL which {name} has already; nothing was changed"), name=name)
+            raise UsageError(N_("{name} goes there already; nothing was changed"), name=name)
         changes = (runtime.journal, runtime.settings, person.actor, runtime.clock_ms(), name, url)
         accounts.add_destination(*changes, must_be_new=is_new)
     except UsageError as error:
         return _ask_url(shown, 422, error=error)
     took_effect()
-    if not is_clint_url(url) and not runtime.settings.bridge_allow_private_destinations:
+    if not origin and not is_clint_url(url) and not runtime.settings.bridge_allow_private_destinations:
         text = _("It is saved, but it does not look like a URL of a Clint webhook integration: check it.")
         layout.flash_message(text, "warning")
+    if origin:
+        text = _("Destination {name} is saved: its deals go to the origin {origin}.", name=name, origin=origin)
+        layout.flash_message(text)
+        return layout.go("console.connections.show")
     if before is None and not waiting:
         layout.flash_message(_("Destination {name} is saved. Nothing was sent to it yet: send a test here.", name=name))
         return layout.go("console.connections.test_form", name=name)
@@ -327,7 +342,7 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
 
 @pages.get("/connections/destinations/<name>/remove")
 def ask_to_remove_destination(name: str) -> ResponseReturnValue:
-    setting = variable("CLINT_WEBHOOK_URL", name) if name in runtime.settings.destinations else ""
+    setting = _setting(name)
     with runtime.journal.database.read() as connection:
         layout.found(setting or stored.destinations(connection).get(name))
         waiting = accounts.open_deliveries(connection, name)

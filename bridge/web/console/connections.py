@@ -43,7 +43,7 @@ from bridge.operations.webhooks import (
     plan,
     resumed,
 )
-from bridge.settings import Account, variable
+from bridge.settings import Account, origin_of, variable
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import keeps_secrets, known
@@ -62,6 +62,7 @@ def show() -> ResponseReturnValue:
         last = newest(connection, "examination", runtime.clock_ms()) if person.accounts is None else []
         hidden = overridden(connection, settings) if person.accounts is None else []
     names = layout.seen_destinations()
+    urls = dict(runtime.destinations)
     return layout.page(
         "connections.html",
         accounts=[
@@ -78,8 +79,8 @@ def show() -> ResponseReturnValue:
             if person.sees(one.name)
         ],
         destinations=[
-            (name, name in runtime.destinations, kept.get(name), name in settings.destinations)
-            for name in sorted(kept.keys() | runtime.destinations.keys())
+            (name, name in urls, kept.get(name), name in settings.destinations, origin_of(urls.get(name, "")))
+            for name in sorted(kept.keys() | urls.keys())
             if names is None or name in names
         ],
         hidden=hidden,
@@ -252,8 +253,14 @@ def resume(name: str) -> ResponseReturnValue:
 @pages.get("/connections/destinations/<name>/test")
 def test_form(name: str) -> ResponseReturnValue:
     """Show the payload of a test of a mapping, to change and send."""
-    layout.found(known(runtime.destinations, name))
+    _webhook_url(name)
     return layout.page("destination_test.html", name=name, body=_example(name), answer=None, problem="")
+
+
+def _webhook_url(name: str) -> str:
+    url = layout.found(known(runtime.destinations, name))
+    layout.found(url if origin_of(url) is None else None)  # an API destination takes no test of a payload
+    return url
 
 
 def _example(name: str) -> str:
@@ -268,7 +275,7 @@ def _example(name: str) -> str:
 
 @pages.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
-    url = layout.found(known(runtime.destinations, name))
+    url = _webhook_url(name)
     body = request.form.get("body", "")[:20_000]
     answer, problem = None, ""
     try:

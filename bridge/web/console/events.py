@@ -17,6 +17,7 @@ from bridge.formats import Formats
 from bridge.journal import destinations, queries
 from bridge.journal.causes import Cause, Kind
 from bridge.journal.queries import EventFilter, Row
+from bridge.mapping.evaluate import spread
 from bridge.mapping.model import FETCHABLE
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
@@ -137,7 +138,9 @@ OUTCOMES = {
     "delivered": N_("accepted"),
     "retry": N_("failed, tried again"),
     "rejected": N_("refused"),
-    "removed": N_("integration removed"),
+    "removed": N_("destination paused"),
+    "postponed": N_("not tried yet"),
+    "discarded": N_("nothing left to do"),
     "unknown": N_("no answer yet"),
 }
 """What came of an attempt."""
@@ -272,7 +275,7 @@ def show(id_: int) -> ResponseReturnValue:
                 else "",
                 _waits_for(connection, one),
                 explaining.conditions(runtime, connection, row, one, fetched),
-                json.loads(one["payload"]) if one["payload"] else None,
+                spread(json.loads(one["payload"])) if one["payload"] else None,
                 queries.attempts_of(connection, one["id"]),
                 row["emptied_ms"] is None and one["mapping"] in listening,
             )

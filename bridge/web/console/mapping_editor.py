@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,18 +12,19 @@ from typing import Any
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
 from bridge.journal import customers, events, queries
 from bridge.journal.events import StoredEvent
-from bridge.mapping import Finding, Mapping, ParseResult, parse_mapping, with_overlaps
+from bridge.mapping import Finding, Mapping, ParseResult, Setup, parse_mapping, with_overlaps
 from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import EVENTS, entity_key, named_paths, path_label, path_meaning
 from bridge.mapping.context import DERIVED, build_context, references
 from bridge.mapping.drafts import EXAMPLES
+from bridge.mapping.evaluate import STATUSES
 from bridge.mapping.explain import explained
 from bridge.mapping.functions import FUNCTIONS
 from bridge.mapping.lint import FIELDS
-from bridge.mapping.model import FETCHABLE
+from bridge.mapping.model import FETCHABLE, ClintDirectory
 from bridge.mapping.operators import OPERATORS
 from bridge.mapping.spec import TABLES
 from bridge.messages import current_language
@@ -51,9 +53,16 @@ def lint() -> ResponseReturnValue:
 
 @pages.get("/mappings/live/words.json")
 def words() -> ResponseReturnValue:
-    response = jsonify(_words(current_language()))
-    response.headers["Cache-Control"] = "private, max-age=3600"
+    response = jsonify({**_words(current_language()), "names": _names(runtime.setup.clint)})
+    response.headers["Cache-Control"] = "private, max-age=600"
     return response
+
+
+def _names(clint: ClintDirectory | None) -> list[dict[str, str]]:
+    """Return the names that a value of a deal may have: statuses, and the stages and origins of the account."""
+    origins = clint.origins.values() if clint else ()
+    names = [{"label": label, "detail": origin} for origin, stages in origins for _, label in stages]
+    return [{"label": one, "detail": "status"} for one in STATUSES] + names + [{"label": one} for one, _ in origins]
 
 
 @pages.post("/mappings/live/values")
@@ -80,7 +89,7 @@ def _words(_language: str) -> dict[str, Any]:
             {"label": f"{key.name}: ", "detail": table, "info": key.help}
             for table, keys in TABLES.items()
             for key in keys.values()
-            if table in {"mapping", "condition", "field", "route", "test"} and key.name not in OPERATORS
+            if table in {"mapping", "condition", "field", "route", "test", "funnel"} and key.name not in OPERATORS
         ],
         "operators": [{"label": f"{one.name}: ", "info": one.help} for one in OPERATORS.values()],
         "events": [{"label": one.name, "info": one.label} for one in EVENTS.values()],
@@ -113,7 +122,7 @@ def preview() -> ResponseReturnValue:
     if mapping is not None:
         try:
             context, values["missing"] = _context(mapping, against)
-            values["told"] = explained(mapping, context)
+            values["told"] = explained(mapping, context, runtime.setup)
         except BridgeError as error:
             values["problem"] = error.text()
         except CannotRun as error:
@@ -126,8 +135,20 @@ def preview() -> ResponseReturnValue:
 def read(name: str, text: str) -> ParseResult:
     """Parse a text as the mapping of that name, beside the other active mappings."""
     others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
-    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", runtime.setup)], others)
+    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", known_setup())], others)
     return found
+
+
+CLINT_S = 1.0
+"""The editor waits no longer for the names in Clint; they come with its next look."""
+
+
+def known_setup() -> Setup:
+    """Return the names that mappings may refer to, with those in Clint where an API destination needs them."""
+    setup = runtime.setup
+    with suppress(NoAnswerYet, ConsoleBusy):
+        return replace(setup, clint=external_call(runtime.clint_names, CLINT_S) if setup.api else None)
+    return setup
 
 
 def sent_twice(name: str, text: str) -> list[Finding]:

@@ -28,6 +28,7 @@ from bridge.mapping.operators import OPERATORS, Operand
 from bridge.mapping.spec import MAPPING
 from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, or_none, two_readings
 from bridge.messages import N_, Message, current_language
+from bridge.web.console.mapping_deal import sent_deal
 from bridge.web.console.personal import shown
 
 OBJECT_WORDS = {
@@ -300,7 +301,8 @@ def sent_form(given: MultiDict[str, str], old: Form) -> tuple[Form, dict[str, tu
     together = given.get("together", old.together)
     blocks = {name: _block(given, name, old.blocks[name]) for name in BLOCKS}
     settings = {name: _setting(given, name, old.settings[name]) for name in SETTINGS}
-    return Form(settings, tuple(events), together, tuple(rows), tuple(fields), blocks), faults
+    deal = sent_deal(given, old.deal)
+    return Form(settings, tuple(events), together, tuple(rows), tuple(fields), blocks, deal), faults
 
 
 def _count(given: MultiDict[str, str], name: str) -> int:

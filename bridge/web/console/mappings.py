@@ -34,9 +34,9 @@ from bridge.messages import N_, _
 from bridge.operations import bulk
 from bridge.operations.effects import effect_of
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
-from bridge.web.console import charts, jobs, layout, mapping_editor, mapping_form
+from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
-from bridge.web.console.mapping_editor import read, sent_twice
+from bridge.web.console.mapping_editor import known_setup, read, sent_twice
 
 pages = Blueprint("mappings", __name__)
 
@@ -171,6 +171,8 @@ def _form(
         rows=mapping_form.shown_rows(shown, conditions, around),
         fields=mapping_form.shown_fields(found.mapping, shown, sources, around),
         offers=mapping_form.offer_choices(mapping_form.offers(shown, about), sources),
+        deal=mapping_deal.shown_deal(shown, runtime.setup),
+        DEAL_WORDS=mapping_deal.WORDS_OF,
         kind=_kind(),
         values=mapping_form.value_lists(shown),
         destinations=sorted({"default", *runtime.destinations, shown.settings["send_to"] or "default"}),
@@ -379,7 +381,8 @@ def checklist(name: str) -> ResponseReturnValue:
     mapping = read(name, active.text or "").mapping
     if mapping is None:
         return layout.go("console.mappings.edit", name=name)
-    listed = clint_checklist([one.mapping for one in runtime.mappings.current()], mapping, directory())
+    active_ones = [one.mapping for one in runtime.mappings.current()]
+    listed = clint_checklist(active_ones, mapping, directory(), known_setup())
     title = mapping.description or name
     return layout.page("mapping_checklist.html", name=name, title=title, mapping=mapping, labels=EVENTS, **listed)
 

@@ -16,6 +16,7 @@ from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.errors import BridgeError
 from bridge.formats import Formats
 from bridge.mapping.drafts import amount_fault
+from bridge.mapping.evaluate import spread
 from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import is_production
@@ -86,7 +87,7 @@ class PageListener:
             for delivery, attempts in deliveries:
                 told = {name: delivery[name] or "" for name in ("mapping", "destination", "state", "reason")}
                 if delivery["payload"]:
-                    payload = json.loads(delivery["payload"])
+                    payload = spread(json.loads(delivery["payload"]))
                     self._once(("payload", delivery["id"]), code="payload", event=number, payload=payload, values=told)
                 state = DeliveryState(delivery["state"])
                 if state in FINISHED or state is DeliveryState.RETRYING:

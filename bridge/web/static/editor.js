@@ -60,6 +60,7 @@
     let options;
     if (/^\s*-?\s*\{?\s*[\w]*$/.test(before)) options = [...kind(all.keys, "property"), ...(/^\s/.test(before) ? kind(all.operators, "keyword") : [])];
     else if (/(^|\s)events:/.test(before) || /^\s*-\s+[A-Z_]*$/.test(before) || /\bevent:/.test(before)) options = kind(all.events, "enum");
+    else if (/\b(origin|default|text|[A-Z]+_[A-Z_]+):\s*[^{,]*$/.test(before)) options = kind(all.names, "text");
     else if (/\{[^}]*,\s*\w*$/.test(before)) options = [...kind(all.operators, "keyword"), ...kind(all.keys, "property")];
     else options = [...kind(await values().then((found) => all.paths.map((one) => told(one, found[one.label]))), "variable"), ...kind(all.functions, "function").map((one) => ({ ...one, apply: `${one.label}(` }))];
     return { from: word ? word.from : context.pos, options, validFor: /^[\w.]*$/ };

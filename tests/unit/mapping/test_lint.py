@@ -14,11 +14,12 @@ from bridge.mapping import Setup, Severity, parse_mapping, spec
 from bridge.mapping.advice import SYNONYMS
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.context import build_context
+from bridge.mapping.evaluate import STATUSES, spread
 from bridge.mapping.explain import explained
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.functions import names
 from bridge.mapping.lint import FIELDS, PLAIN_NAMES, values_of_path
-from bridge.mapping.model import FETCHABLE
+from bridge.mapping.model import FETCHABLE, FUNNEL, ClintDirectory
 from bridge.messages import in_language
 
 TABLES = Path(__file__).parents[2] / "compliance" / "lint"
@@ -63,12 +64,28 @@ NONSENSE = {
     "expression.number_and_text",
     "expression.quoted_path",
     "field.text_is_expression",
+    "funnel.status",
+    "funnel.value",
     "number.ambiguous",
     "template.cut",
     "template.literal",
     "yaml.invisible",
 }
 """Errors of a mapping that runs."""
+STAGES = (("sta_1", "Nova"), ("sta_2", "Paga"), ("sta_3", "Negócio vencido"))
+CLINT = ClintDirectory(
+    origins={
+        "ori_1": ("Vendas", STAGES),
+        "ori_2": ("Cursos", (("sta_9", "Inscrito"),)),
+        "ori_3": ("Loja", STAGES),
+        "ori_4": ("loja", STAGES),
+    },
+    users={"Ana@Loja.com.br": "usr_1"},
+    fields={
+        "contact": {"cpf": "TEXT"},
+        "deal": {"codigo_asaas": "TEXT", "forma_de_pagamento_pr": "TEXT", "vencimento": "TEXT"},
+    },
+)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CASES: dict[str, list[dict[str, Any]]] = {
     path.stem: yaml.load(path.read_text(encoding="utf-8"), LOADER)  # noqa: S506 (a SafeLoader)
@@ -87,6 +104,16 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def setup_of(case: dict[str, Any], root: Path) -> Setup:
+    """Return the setup of a case; with `deals: names` or `deals: nameless` there is a destination by the API."""
+    accounts = frozenset(case.get("accounts", ["default", "matriz"]))
+    if not case.get("deals"):
+        return Setup(accounts, frozenset({"default", "vencidas"}), root)
+    api = {"default": "Vendas", "vendas": "Vendas", "cursos": "ori_2", "perdidas": "Sumiu", "lojas": "Loja"}
+    clint = CLINT if case["deals"] == "names" else None
+    return Setup(accounts, frozenset({*api, "vencidas"}), root, api=api, clint=clint)
+
+
 @pytest.mark.parametrize("table", CASES)
 def test_text_gives_exactly_these_findings(table: str, root: Path) -> None:
     """Every finding of every case: place, severity, code and message, in the order of the file."""
@@ -94,7 +121,7 @@ def test_text_gives_exactly_these_findings(table: str, root: Path) -> None:
     for case in CASES[table]:
         repeat = case.get("repeat")
         text = repeat["piece"] * repeat["times"] if repeat else case["text"]
-        known = Setup(frozenset(case.get("accounts", ["default", "matriz"])), frozenset({"default", "vencidas"}), root)
+        known = setup_of(case, root)
 
         started = time.thread_time()  # of this thread alone: other tests may be at work
         read = parse_mapping(text, "m.yaml", known)
@@ -114,15 +141,17 @@ def test_advice_that_is_followed_gives_a_mapping_that_works(root: Path) -> None:
         if "fix" not in case:
             continue
         old, new = case["fix"]
-        read = parse_mapping(case["text"].replace(old, new), "m.yaml", Setup(None, None, root))
+        known = setup_of(case, root) if case.get("deals") else Setup(None, None, root)
+        read = parse_mapping(case["text"].replace(old, new), "m.yaml", known)
 
         assert [str(finding) for finding in read.findings] == [], case["name"]
         assert read.mapping is not None
         name = case.get("event", read.mapping.events[0])
         context = build_context(name, "payment", {"payment": PAYMENT}, "default", "production", FETCHED, today=TODAY)
-        told = explained(read.mapping, context)
+        told = explained(read.mapping, context, known)
         assert told["outcome"] == "sent", (case["name"], told)
-        assert told["payload"].items() >= case.get("gives", {}).items(), case["name"]
+        sent = spread({**told["payload"], FUNNEL: told.get(FUNNEL)})
+        assert sent.items() >= case.get("gives", {}).items(), case["name"]
 
 
 def test_active_mapping_goes_on_whatever_it_sends() -> None:
@@ -138,8 +167,9 @@ def test_active_mapping_goes_on_whatever_it_sends() -> None:
 
 def test_findings_are_written_in_portuguese(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Every sentence has a translation with the same facts, and no English around them."""
-    known = Setup(frozenset({"default"}), frozenset({"default"}), root)
-    found = [one for case in EVERY for one in parse_mapping(case.get("text", ""), "m.yaml", known).findings]
+    found = [
+        one for case in EVERY for one in parse_mapping(case.get("text", ""), "m.yaml", setup_of(case, root)).findings
+    ]
     with in_language("pt"):
         same = {one.message for one in found if one.text() == one.message}
         english = {text for one in found if re.search(r"\b(write|got|the|must)\b", text := one.text())}
@@ -152,7 +182,8 @@ def test_synonym_leads_to_a_word_that_there_is() -> None:
     """A key, operator, function, event or value, offered wherever it is one of the words that can be meant."""
     tables = [*map(list, spec.TABLES.values()), list(names()), list(EVENTS)]
     tables += [list(values_of_path(tuple(path.split(".")))) for path in VALUED]
-    tables += [[*PLAIN_NAMES, *FETCHABLE], *map(list, FIELDS.values())]
+    tables += [[*PLAIN_NAMES, *FETCHABLE], *map(list, FIELDS.values()), list(STATUSES)]
+    tables += [list(key.choices) for table in spec.TABLES.values() for key in table.values()]
     pairs = [(right, wrong) for right, all_ in SYNONYMS.items() for wrong in all_.split()]
     lost = [
         (right, wrong)

@@ -1,0 +1,765 @@
+"""Writes one deal per key by Clint's API, whatever dies and whatever answer is lost.
+
+A delivery works under a claim of its deal key (`journal.deals`), one at a time for a key. What dies or is lost where,
+and what the delivery's next try sees and does:
+
+| step | before it is sent | sent, and nothing noted |
+| --- | --- | --- |
+| create the contact | marked: waits, looks again, creates | marked: finds the contact, or waits for it to appear |
+| create the deal | marked: waits, looks again, creates | marked: finds the deal by its key, or waits for it to appear |
+| update the deal | wanted, the deal is as before: writes | wanted, and the deal is so: nothing to write |
+| update the contact, add tags | differs: writes | is so: nothing to write |
+
+The mark is committed before the request and goes with its outcome. Nothing is created while a mark is younger than
+`appears_ms`, or a list could not be read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bridge.clint.api import ClintApi, Contact, Deal, Origin, split_phone
+from bridge.clint.directory import Directory
+from bridge.clint.webhook import Answer
+from bridge.errors import ClintApiFailed, ClintFault, ClintNameUnknown, JournalError
+from bridge.failpoints import failpoint
+from bridge.journal import Journal, Lease, deals, notices
+from bridge.journal.deals import Claim, StoredContact, StoredDeal
+from bridge.journal.deliveries import DueDelivery
+from bridge.journal.notices import Notice
+from bridge.logs import logger
+from bridge.messages import N_, Message
+from bridge.model import NoticeLevel, Outcome
+
+log = logger(__name__)
+
+LEAST_AT_ONCE, MOST_AT_ONCE = 2, 8
+PATIENCE_S = 20.0
+"""How long a request waits for its turn of CLINT_API_RATE_LIMIT, which several processes share."""
+BUSY_S = 1.0
+"""A delivery whose deal key is taken looks again after this."""
+DOUBLED = "clint.doubled_deal"
+"""The notice about two deals with one key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a payload says about one deal; a value that is empty or None stays as it is in Clint."""
+
+    key: str
+    key_field: str
+    origin: str
+    """Empty: the destination's."""
+    stage: str
+    status: str
+    """OPEN, WON or LOST."""
+    value: float | None
+    user: str
+    tags: tuple[str, ...]
+    override: bool
+    """Whether stage and status are written also where a person moved the deal."""
+    make_again: bool
+    """Whether a deal that was removed in Clint is made again."""
+    find_contact_by: tuple[str, ...]
+    name: str
+    """Of the deal."""
+    fields: Mapping[str, str]
+    contact: Mapping[str, str]
+    """Its email, phone and name, as far as the mapping gives them."""
+    contact_fields: Mapping[str, str]
+    organization: Mapping[str, str]
+    """The organization's name and its fields."""
+
+    @property
+    def identities(self) -> list[tuple[str, str]]:
+        """The e-mail and the phone by which the contact is found, in the mapping's order."""
+        return [(how, self.contact[how]) for how in self.find_contact_by if self.contact.get(how)]
+
+
+def read_payload(text: str) -> Wanted | None:
+    """Return what a delivery's payload wants; None for one that was made for a webhook."""
+    payload = json.loads(text)
+    funnel = payload.pop("funnel", None)
+    if not isinstance(funnel, dict):
+        return None
+    groups: dict[str, dict[str, str]] = {"contact": {}, "organization": {}, "deal": {}}
+    fields: dict[str, dict[str, str]] = {"contact": {}, "organization": {}, "deal": {}}
+    for key, place in funnel["places"].items():
+        group, _, name = place.partition(".")
+        given = _text(payload.get(key))
+        if given and name == "fields":
+            fields[group][key] = given
+        elif given:
+            groups[group][name] = given
+    value = funnel.get("value")
+    return Wanted(
+        key=funnel["key"],
+        key_field=funnel["key_field"],
+        origin=funnel.get("origin") or "",
+        stage=_text(funnel.get("stage")),
+        status=_text(funnel.get("status")).upper(),
+        value=None if value is None else float(value),
+        user=_text(funnel.get("user")),
+        tags=tuple(funnel.get("tags") or ()),
+        override=funnel.get("moved_by_person") == "override",
+        make_again=funnel.get("removed") == "make_again",
+        find_contact_by=tuple(funnel.get("find_contact_by") or ("email", "phone")),
+        name=groups["deal"].get("name", ""),
+        fields=fields["deal"],
+        contact=groups["contact"],
+        contact_fields=fields["contact"],
+        organization={**fields["organization"], **groups["organization"]},
+    )
+
+
+def at_once(rate: str) -> int:
+    """Return how many deliveries one process should work on at once, so that requests use up a rate and do not queue.
+
+    >>> at_once("2/second"), at_once("300/minute"), at_once("20/second")
+    (2, 5, 8)
+    """
+    from limits import parse  # a large module
+
+    limit = parse(rate)
+    return min(MOST_AT_ONCE, max(LEAST_AT_ONCE, round(limit.amount / limit.get_expiry())))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What every delivery of one process works with."""
+
+    journal: Journal
+    api: ClintApi
+    directory: Directory
+    clock_ms: Callable[[], int]
+    longest_ms: int
+    """No request takes longer once it is sent."""
+    appears_ms: int
+    """For so long a new object may be missing from Clint's lists."""
+    kept_keys: set[tuple[str, str]] = field(default_factory=set)
+    """The (origin, key field) whose deals were seen to carry their key."""
+
+
+class DealSender:
+    """Brings deliveries of API destinations to Clint; threads may share it."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        api: ClintApi,
+        directory: Directory,
+        clock_ms: Callable[[], int],
+        *,
+        appears_s: float,
+        at_once: int = LEAST_AT_ONCE,
+    ) -> None:
+        """`appears_s` is how long a new deal may be missing from Clint's lists."""
+        self.at_once = at_once
+        longest_ms = int((api.deadline_s + 1) * 1000)
+        self._parts = _Parts(journal, api, directory, clock_ms, longest_ms, int(appears_s * 1000))
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="deal")
+
+    def send_later(
+        self,
+        delivery: DueDelivery,
+        lease: Lease,
+        origin: str,
+        on_result: Callable[[Answer | None], None],
+        *,
+        may_start: Callable[[], bool],
+    ) -> None:
+        """Write the delivery's deal in a thread of its own, and call `on_result` with the answer.
+
+        `may_start` is called before every write; where it returns False, or the claim is lost, the rest is left to the
+        next owner of the lane, and the result is None.
+        """
+        self._pool.submit(self._run, delivery, lease, origin, on_result, may_start)
+
+    def close(self) -> None:
+        """Wait for the deliveries under way."""
+        self._pool.shutdown()
+
+    def _run(
+        self,
+        delivery: DueDelivery,
+        lease: Lease,
+        origin: str,
+        on_result: Callable[[Answer | None], None],
+        may_start: Callable[[], bool],
+    ) -> None:
+        started_s = time.monotonic()
+        answer: Answer | None
+        try:
+            answer = self.send(delivery, lease, origin, may_start)
+        except JournalError as error:
+            log.error("deal.not_recorded", delivery_id=delivery.id, error=str(error))
+            text = N_("the journal did not answer; the next try looks at what was done in Clint")
+            answer = _postponed("clint.not_recorded", Message(text))
+        except Exception as error:
+            log.exception("delivery.fault", delivery_id=delivery.id, event_id=delivery.event_id)
+            text = N_("the bridge failed to send ({error}); the log has the details")
+            answer = Answer(Outcome.RETRY, None, "bridge.fault", Message(text, {"error": type(error).__name__}))
+        if answer is not None:
+            answer = replace(answer, duration_ms=round((time.monotonic() - started_s) * 1000))
+        on_result(answer)
+
+    def send(self, delivery: DueDelivery, lease: Lease, origin: str, may_start: Callable[[], bool]) -> Answer | None:
+        """Write the delivery's deal and return the answer; see `send_later`. Raises JournalError."""
+        wanted = read_payload(delivery.payload)
+        if wanted is None:
+            text = N_("the payload was made for a webhook: replay the event")
+            return Answer(Outcome.REJECTED, None, "clint.other_kind", Message(text))
+        try:
+            return _Sending(self._parts, delivery, lease, wanted, wanted.origin or origin, may_start).run()
+        except _Ended as ended:
+            return ended.answer
+        except ClintNameUnknown as error:
+            return _name_unknown(error)
+        except ClintApiFailed as error:
+            return _failed(error)
+
+
+class _Ended(Exception):
+    """The delivery ends here with this answer."""
+
+    def __init__(self, answer: Answer | None) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class _Sending:
+    """One delivery on its way to one deal."""
+
+    def __init__(
+        self,
+        parts: _Parts,
+        delivery: DueDelivery,
+        lease: Lease,
+        wanted: Wanted,
+        origin: str,
+        may_start: Callable[[], bool],
+    ) -> None:
+        self._parts = parts
+        self._delivery = delivery
+        self._lease = lease
+        self._wanted = wanted
+        self._origin_name = origin
+        self._may_start = may_start
+        self._claim = Claim(lease.lane, lease.fence, delivery.id, lease.until_ms)
+        self._row: StoredDeal
+        self._origin: Origin
+        self._stage_id = ""
+        self._user_id = ""
+        self._fields: dict[str, str] = {}
+        self._contact: Contact | None = None
+        self._new_contact = False
+
+    def run(self) -> Answer:
+        """Claim the key and write the deal. Raises _Ended, ClintApiFailed, ClintNameUnknown, JournalError."""
+        delivery, parts = self._delivery, self._parts
+        person = (delivery.account, delivery.subject)
+        with parts.journal.database.write() as connection:
+            now_ms = parts.clock_ms()
+            row = deals.claim_deal(connection, delivery.destination, self._wanted.key, person, self._claim, now_ms)
+        if row is None:
+            text = N_("another delivery is writing this deal; this one goes next")
+            raise _Ended(_postponed("clint.key_busy", Message(text), BUSY_S))
+        failpoint("deal.after_claim")
+        self._row = row
+        with self._released(row):
+            return self._write()
+
+    def _write(self) -> Answer:
+        wanted, directory = self._wanted, self._parts.directory
+        self._origin = directory.origin(self._origin_name)
+        self._stage_id = directory.stage_id(self._origin.id, wanted.stage) if wanted.stage else ""
+        self._user_id = directory.user_id(wanted.user) if wanted.user else ""
+        self._fields = {self._key("deal", name): text for name, text in self._deal_fields()}
+        deal = self._known_deal()
+        code = "clint.deal_updated"
+        if deal is None:
+            contact_id = self._find_or_create_contact()
+            deal = self._find_deal(contact_id)
+            if deal is None:
+                self._wait_for_mark(self._row.creating_ms, "clint.deal_may_appear", _DEAL_MAY_APPEAR)
+                deal = self._create_deal(contact_id)
+                code = "clint.deal_created"
+        deal, changed, kept = self._update_deal(deal)
+        self._update_contact(deal)
+        if code == "clint.deal_updated" and not changed:
+            code = "clint.deal_unchanged"
+        if kept:
+            code = "clint.deal_kept"
+        label = next((stage.label for stage in self._origin.stages if stage.id == deal.stage_id), deal.stage)
+        facts = {"deal": deal.id, "stage": label or deal.stage_id or Message(N_("unknown")), "status": deal.status}
+        return Answer(Outcome.DELIVERED, 200, code, Message(_DONE[code], facts))
+
+    def _deal_fields(self) -> Iterator[tuple[str, str]]:
+        yield from self._wanted.fields.items()
+        yield self._wanted.key_field, self._wanted.key
+
+    def _key(self, group: str, name: str) -> str:
+        """Return the key under which Clint has a field, which it may have cut; the given one where it does not say."""
+        with suppress(ClintApiFailed):
+            return self._parts.directory.field_key(group, name)
+        return name
+
+    # ------------------------------------------------------------ the deal
+
+    def _known_deal(self) -> Deal | None:
+        """Return the deal of the key as it stands in Clint; None where none is known or it is removed.
+
+        A deal that was removed ends the delivery where the mapping does not say otherwise.
+        """
+        row = self._row
+        if row.deal_id is None:
+            return None
+        deal = self._parts.api.deal(row.deal_id)
+        if deal is not None:
+            return deal
+        known = row.contact_id and self._parts.api.contact(row.contact_id)
+        other = self._find_deal(row.contact_id or "") if known else None
+        if other is None and row.creating_ms is None and not self._wanted.make_again:
+            text = N_("deal {deal} was removed in Clint, and the mapping leaves it so")
+            answer = Answer(Outcome.DISCARDED, 404, "clint.deal_removed", Message(text, {"deal": row.deal_id}))
+            raise _Ended(answer)
+        return other
+
+    def _find_deal(self, contact_id: str) -> Deal | None:
+        """Return the deal that carries the key, and note it; with several, the oldest, and raise a notice."""
+        wanted, api, row = self._wanted, self._parts.api, self._row
+        is_first = row.creating_ms is None and row.deal_id is None
+        if self._new_contact and is_first:
+            return None  # a contact that was created a moment ago has no deals
+        searches = [api.deals_of(contact_id, self._origin.id)]
+        if not is_first:
+            searches.append(api.deals_with(wanted.key_field, wanted.key, self._origin.id))
+        found = {deal.id: deal for search in searches for deal in search.deals}
+        listed = [deal.id for deal in found.values() if deal.field(wanted.key_field) == wanted.key]
+        # Lists may show a deal as it was, before a person moved or removed it.
+        mine = [deal for deal_id in listed if (deal := api.deal(deal_id)) is not None]
+        if not mine:
+            missed = next((search for search in searches if search.missed), None)
+            if missed is not None:
+                facts = {"statuses": ", ".join(missed.missed)}
+                text = N_("Clint did not list its deals of status {statuses}; nothing is created before it does")
+                wait_s = missed.error.retry_after_s if missed.error else None
+                status = missed.error.status if missed.error else None
+                answer = Answer(Outcome.RETRY, status, "clint.not_everywhere", Message(text, facts), wait_s)
+                raise _Ended(answer)
+            return None
+        first = min(mine, key=lambda deal: (deal.times_ms.get("created_at", 0), deal.id))
+        ours = row.creating_ms is not None
+        after = replace(
+            row,
+            origin_id=self._origin.id,
+            contact_id=first.contact_id or contact_id,
+            deal_id=first.id,
+            creating_ms=None,
+            # As the bridge created it; of a deal that it knows nothing of, nothing.
+            stage_id=row.wanted_stage_id if ours else None,
+            status=row.wanted_status if ours else None,
+            wanted_stage_id=None,
+            wanted_status=None,
+        )
+        self._save(after, [_doubled(self._delivery.destination, first, mine)] if len(mine) > 1 else [])
+        return first
+
+    def _create_deal(self, contact_id: str) -> Deal:
+        wanted, parts = self._wanted, self._parts
+        before = self._row
+        marked = replace(
+            before,
+            origin_id=self._origin.id,
+            contact_id=contact_id,
+            stage_id=None,
+            status=None,
+            wanted_stage_id=self._stage_id or None,
+            wanted_status="OPEN",
+        )
+
+        def mark() -> bool:
+            self._save(replace(marked, creating_ms=parts.clock_ms()))
+            failpoint("deal.create_marked")
+            return True
+
+        try:
+            deal_id = parts.api.create_deal(
+                origin_id=self._origin.id,
+                contact_id=contact_id,
+                stage_id=self._stage_id,
+                user_id=self._user_id,
+                value=wanted.value,
+                name=wanted.name,
+                fields=self._fields,
+                may_start=lambda: self._may_write(mark),
+            )
+        except ClintApiFailed as error:
+            if error.kind is ClintFault.UNKNOWN:
+                raise _Ended(_lost(error, "clint.create_unknown")) from None
+            if self._row is not before:
+                self._save(replace(self._row, creating_ms=before.creating_ms))
+            if error.kind in {ClintFault.GONE, ClintFault.REFUSED}:
+                self._check_origin()
+            raise
+        failpoint("deal.created")
+        # Without a stage Clint chooses it: what the next look shows is the bridge's own.
+        stage_id, status = (self._stage_id, "OPEN") if self._stage_id else (None, None)
+        made = replace(self._row, deal_id=deal_id, stage_id=stage_id, status=status, creating_ms=None)
+        self._save(replace(made, wanted_stage_id=None, wanted_status=None))
+        failpoint("deal.create_noted")
+        return self._look_at_new(deal_id, contact_id)
+
+    def _look_at_new(self, deal_id: str, contact_id: str) -> Deal:
+        """Return the deal that was just created.
+
+        It is read where its stage is Clint's choice, its status is to be written, or no deal was seen with its key yet.
+        """
+        wanted, parts = self._wanted, self._parts
+        proof = (self._origin.id, wanted.key_field)
+        if self._stage_id and wanted.status in {"", "OPEN"} and proof in parts.kept_keys:
+            return Deal(
+                deal_id,
+                self._origin.id,
+                self._stage_id,
+                "",
+                "OPEN",
+                fields=self._fields,
+                contact_id=contact_id,
+                user_id=self._user_id,
+                value=wanted.value,
+            )
+        deal = parts.api.deal(deal_id)
+        if deal is None:
+            text = N_("deal {deal} was created and does not show yet")
+            raise _Ended(_postponed("clint.deal_may_appear", Message(text, {"deal": deal_id}), BUSY_S))
+        if deal.field(wanted.key_field) != wanted.key:
+            # After a lost answer the deal could not be found again, and there would be a second one.
+            text = N_(
+                "Clint did not keep the field {field}, by which the bridge finds a deal again: make this field for "
+                "deals in Clint, of the type text, and resume the destination"
+            )
+            raise _Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", Message(text, {"field": wanted.key_field})))
+        parts.kept_keys.add(proof)
+        return deal
+
+    def _update_deal(self, deal: Deal) -> tuple[Deal, bool, bool]:
+        """Write what differs; return the deal, whether it was changed, and whether a person's place for it was kept."""
+        wanted, parts = self._wanted, self._parts
+        is_ours = self._is_ours(deal)
+        is_elsewhere = deal.origin_id not in {"", self._origin.id}
+        kept = (not is_ours or is_elsewhere) and not wanted.override
+        # The stages of another origin are other stages, so no mapping can set one there.
+        stage_id = "" if kept or is_elsewhere else self._stage_id
+        status = "" if kept else wanted.status
+        changes: dict[str, Any] = {}
+        if stage_id and stage_id != deal.stage_id:
+            changes["stage_id"] = stage_id
+        if status and status != deal.status:
+            changes["status"] = status
+        if wanted.value is not None and (deal.value is None or round(deal.value - wanted.value, 2) != 0):
+            changes["value"] = wanted.value
+        if self._user_id and self._user_id != deal.user_id:
+            changes["user_id"] = self._user_id
+        if any(deal.field(name) != text for name, text in self._fields.items()):
+            # All of them: whether Clint keeps the fields that an update does not name is unknown.
+            changes["fields"] = self._fields
+        seen = replace(
+            self._row, origin_id=deal.origin_id or self._origin.id, contact_id=deal.contact_id or self._row.contact_id
+        )
+        if is_ours:
+            seen = replace(seen, stage_id=deal.stage_id, status=deal.status)
+        if not changes:
+            self._save(replace(seen, wanted_stage_id=None, wanted_status=None))
+            return deal, False, kept and self._differs(deal)
+        after = replace(
+            deal, stage_id=stage_id or deal.stage_id, stage="" if stage_id else deal.stage, status=status or deal.status
+        )
+
+        def mark() -> bool:
+            written = "stage_id" in changes or "status" in changes
+            place = (after.stage_id, after.status) if written else (None, None)
+            self._save(replace(seen, wanted_stage_id=place[0], wanted_status=place[1]))
+            failpoint("deal.update_marked")
+            return True
+
+        try:
+            parts.api.update_deal(deal.id, **changes, may_start=lambda: self._may_write(mark))
+        except ClintApiFailed as error:
+            if error.kind is ClintFault.UNKNOWN:
+                raise _Ended(_lost(error, "clint.update_unknown")) from None
+            if error.kind in {ClintFault.GONE, ClintFault.REFUSED}:
+                self._check_origin()
+            if error.kind is ClintFault.GONE:
+                # Removed since it was read: the next try reads it again, and decides.
+                raise _Ended(Answer(Outcome.RETRY, error.status, "clint.deal_gone", error.message())) from None
+            raise
+        failpoint("deal.updated")
+        noted = replace(self._row, wanted_stage_id=None, wanted_status=None)
+        if self._row.wanted_stage_id is not None:
+            noted = replace(noted, stage_id=after.stage_id, status=after.status)
+        self._save(noted)
+        failpoint("deal.update_noted")
+        return after, True, kept and self._differs(after)
+
+    def _is_ours(self, deal: Deal) -> bool:
+        """Return whether stage and status are as the bridge wrote them, or wanted to."""
+        row = self._row
+        places = [(row.stage_id, row.status), (row.wanted_stage_id, row.wanted_status)]
+        known = [(stage_id, status) for stage_id, status in places if stage_id or status]
+        return not known or any(
+            stage_id in {None, deal.stage_id} and status in {None, deal.status} for stage_id, status in known
+        )
+
+    def _differs(self, deal: Deal) -> bool:
+        """Return whether the mapping would have put the deal elsewhere."""
+        wanted = self._wanted
+        return bool(
+            (self._stage_id and self._stage_id != deal.stage_id) or (wanted.status and wanted.status != deal.status)
+        )
+
+    def _check_origin(self) -> None:
+        """Raise ClintNameUnknown where the origin or the stage that a refused request named is gone by now."""
+        directory = self._parts.directory
+        directory.forget()
+        with suppress(ClintApiFailed):
+            directory.origin(self._origin_name)
+            if self._wanted.stage:
+                directory.stage_id(self._origin_name, self._wanted.stage)
+
+    # ------------------------------------------------------------ the contact
+
+    def _find_or_create_contact(self) -> str:
+        """Return the id of the deal's contact: the one that is found, else a new one."""
+        wanted, parts = self._wanted, self._parts
+        if not wanted.identities:
+            text = N_("the payload has neither an e-mail nor a phone by which Clint's contact is found")
+            raise _Ended(Answer(Outcome.REJECTED, None, "transform.no_contact", Message(text)))
+        how, value = wanted.identities[0]
+        identity = f"{how} {value.casefold() if how == 'email' else ''.join(split_phone(value))}"
+        with parts.journal.database.write() as connection:
+            row = deals.claim_contact(connection, identity, self._claim, parts.clock_ms())
+        if row is None:
+            text = N_("another delivery is creating this contact; this one goes next")
+            raise _Ended(_postponed("clint.key_busy", Message(text), BUSY_S))
+        with self._released(row):
+            found = self._find_contact(row)
+            if found is not None:
+                self._contact = found
+                self._save_contact(row, replace(row, contact_id=found.id, creating_ms=None))
+                return found.id
+            self._wait_for_mark(row.creating_ms, "clint.contact_may_appear", _CONTACT_MAY_APPEAR)
+            return self._create_contact(row)
+
+    def _find_contact(self, row: StoredContact) -> Contact | None:
+        api = self._parts.api
+        for how, value in self._wanted.identities:
+            found = api.contacts(**{how: value})
+            if found:
+                return next((one for one in found if one.id == row.contact_id), found[0])
+        return api.contact(row.contact_id) if row.contact_id else None
+
+    def _create_contact(self, row: StoredContact) -> str:
+        wanted, parts = self._wanted, self._parts
+        marked = row
+
+        def mark() -> bool:
+            nonlocal marked
+            marked = self._save_contact(row, replace(row, creating_ms=parts.clock_ms()))
+            failpoint("deal.contact_marked")
+            return True
+
+        try:
+            contact_id = parts.api.create_contact(
+                **wanted.contact,
+                fields=self._contact_fields(),
+                organization=self._organization(),
+                may_start=lambda: self._may_write(mark),
+            )
+        except ClintApiFailed as error:
+            if error.kind is ClintFault.UNKNOWN:
+                raise _Ended(_lost(error, "clint.create_unknown")) from None
+            if marked is not row:
+                self._save_contact(marked, row)
+            raise
+        failpoint("deal.contact_created")
+        self._save_contact(marked, replace(marked, contact_id=contact_id, creating_ms=None))
+        failpoint("deal.contact_noted")
+        self._new_contact = True
+        return contact_id
+
+    def _update_contact(self, deal: Deal) -> None:
+        """Write what differs to the contact, blanking nothing, and add the tags that it lacks."""
+        wanted, api, row = self._wanted, self._parts.api, self._row
+        content = [wanted.contact, wanted.contact_fields, wanted.organization, sorted(wanted.tags)]
+        with self._parts.journal.database.read() as connection:
+            digest = deals.digest_of(connection, json.dumps(content, sort_keys=True))
+        contact_id = deal.contact_id or row.contact_id
+        if digest == row.contact_digest or not contact_id:
+            return
+        tags = list(wanted.tags)
+        if not self._new_contact:
+            contact = self._contact
+            if contact is None or contact.id != contact_id:
+                contact = api.contact(contact_id)
+            if contact is None:
+                return  # removed in Clint; the deal stands without it
+            changes = self._contact_changes(contact)
+            if changes:
+                api.update_contact(contact_id, **changes, may_start=lambda: self._may_write(self._keep_claim))
+                failpoint("deal.contact_updated")
+            has = {tag.casefold() for tag in contact.tags}
+            tags = [tag for tag in tags if tag.casefold() not in has]
+        if tags:
+            api.add_tags(contact_id, tags, may_start=lambda: self._may_write(self._keep_claim))
+            failpoint("deal.tagged")
+        self._save(replace(self._row, contact_digest=digest))
+
+    def _contact_changes(self, contact: Contact) -> dict[str, Any]:
+        wanted = self._wanted
+        now = {"name": contact.name, "email": contact.email.casefold(), "phone": split_phone(contact.phone)}
+        changes: dict[str, Any] = {}
+        for name, text in wanted.contact.items():
+            same = {"email": text.casefold(), "phone": split_phone(text)}.get(name, text)
+            if same != now[name]:
+                changes[name] = text
+        fields = self._contact_fields()
+        if any(contact.field(name) != text for name, text in fields.items()):
+            changes["fields"] = fields
+        own = {name: text for name, text in wanted.organization.items() if name != "name"}
+        # Clint does not show an organization's fields, so they are written with each change of what is sent.
+        if own or wanted.organization.get("name", contact.organization) != contact.organization:
+            changes["organization"] = self._organization()
+        return changes
+
+    def _contact_fields(self) -> dict[str, str]:
+        return {self._key("contact", name): text for name, text in self._wanted.contact_fields.items()}
+
+    def _organization(self) -> dict[str, str]:
+        own = self._wanted.organization
+        return {name if name == "name" else self._key("organization", name): text for name, text in own.items()}
+
+    # ------------------------------------------------------------ claims and marks
+
+    def _may_write(self, mark: Callable[[], bool]) -> bool:
+        """Return whether a write may begin now: the mark is committed, and it ends before lease and claim do."""
+        return self._may_start() and mark() and self._ends_in_time() and self._may_start()
+
+    def _ends_in_time(self) -> bool:
+        return self._parts.clock_ms() + self._parts.longest_ms <= self._claim.until_ms
+
+    def _keep_claim(self) -> bool:
+        self._save(self._row)
+        return True
+
+    def _save(self, after: StoredDeal, raised: list[Notice] | None = None) -> None:
+        """Write the row of the deal and lengthen the claim; raise _Ended where the claim was lost."""
+        self._claim = replace(self._claim, until_ms=self._lease.until_ms)
+        with self._parts.journal.database.write() as connection:
+            now_ms = self._parts.clock_ms()
+            saved = deals.save(connection, self._row, after, self._claim, now_ms)
+            if saved and raised:
+                notices.apply(connection, raised, now_ms)
+        if not saved:
+            raise _Ended(None)
+        self._row = after
+
+    def _save_contact(self, before: StoredContact, after: StoredContact) -> StoredContact:
+        self._claim = replace(self._claim, until_ms=self._lease.until_ms)
+        with self._parts.journal.database.write() as connection:
+            saved = deals.save(connection, before, after, self._claim, self._parts.clock_ms())
+        if not saved:
+            raise _Ended(None)
+        return after
+
+    @contextmanager
+    def _released(self, row: StoredDeal | StoredContact) -> Iterator[None]:
+        """Give the row's claim back at the end; where the journal is away it ends with the lease."""
+        try:
+            yield
+        finally:
+            failpoint("deal.before_release")
+            with suppress(JournalError), self._parts.journal.database.write() as connection:
+                deals.release(connection, row, self._claim)
+
+    def _wait_for_mark(self, creating_ms: int | None, code: str, text: str) -> None:
+        """Raise _Ended where a create was begun so lately that what it made may not show yet."""
+        if creating_ms is None:
+            return
+        left_ms = creating_ms + self._parts.longest_ms + self._parts.appears_ms - self._parts.clock_ms()
+        if left_ms > 0:
+            raise _Ended(_postponed(code, Message(text, {"seconds": -(-left_ms // 1000)}), left_ms / 1000))
+
+
+_DEAL_MAY_APPEAR = N_(
+    "the answer to a create was lost, and Clint shows no deal with this key; in {seconds} s it is looked for again"
+)
+_CONTACT_MAY_APPEAR = N_(
+    "the answer to a create was lost, and Clint does not show the contact; in {seconds} s it is looked for again"
+)
+_DONE = {
+    "clint.deal_created": N_("deal {deal} was created: stage {stage}, status {status}"),
+    "clint.deal_updated": N_("deal {deal} was changed: stage {stage}, status {status}"),
+    "clint.deal_unchanged": N_("deal {deal} is so already: stage {stage}, status {status}"),
+    "clint.deal_kept": N_("deal {deal} stays where a person put it: stage {stage}, status {status}"),
+}
+
+
+def _postponed(code: str, detail: Message, wait_s: float | None = None) -> Answer:
+    return Answer(Outcome.POSTPONED, None, code, detail, wait_s)
+
+
+def _lost(error: ClintApiFailed, code: str) -> Answer:
+    return Answer(Outcome.RETRY, error.status, code, error.message(), error.retry_after_s)
+
+
+def _doubled(destination: str, oldest: Deal, found: list[Deal]) -> Notice:
+    ids = [oldest.id, *sorted(deal.id for deal in found if deal.id != oldest.id)]
+    text = N_("{destination}: the deals {deals} carry one key; the bridge goes on with the oldest and makes no third")
+    detail = Message(text, {"destination": destination, "deals": ", ".join(ids)})
+    mend = Message(N_("look at these deals in Clint, and remove the one that is not needed"))
+    return Notice(DOUBLED, f"{destination}/{oldest.id}", NoticeLevel.WARNING, detail.to_json(), mend.to_json())
+
+
+def _name_unknown(error: ClintNameUnknown) -> Answer:
+    if error.kind == "origin":
+        text = N_("{problem}: the origin was removed or renamed in Clint; set the destination's origin and resume it")
+        return Answer(Outcome.REMOVED, None, "clint.origin_gone", Message(text, {"problem": error.message()}))
+    return Answer(Outcome.REJECTED, None, "clint.name_unknown", error.message())
+
+
+def _failed(error: ClintApiFailed) -> Answer | None:
+    """Return the answer to a request that failed, in which nothing was changed or a repeat does no harm."""
+    kind, detail, status, wait_s = error.kind, error.message(), error.status, error.retry_after_s
+    match kind:
+        case ClintFault.NOT_STARTED:
+            return None
+        case ClintFault.TOKEN:
+            return Answer(Outcome.REMOVED, status, "clint.token", detail)
+        case ClintFault.PLAN:
+            return Answer(Outcome.REMOVED, status, "clint.plan", detail)
+        case ClintFault.REFUSED:
+            return Answer(Outcome.REJECTED, status, "clint.refused", detail)
+        case ClintFault.BUSY if status is None:
+            return _postponed("clint.api_turn", detail, wait_s)
+        case ClintFault.BUSY:
+            return Answer(Outcome.RETRY, status, "clint.http_429", detail, wait_s)
+        case ClintFault.UNKNOWN:
+            return Answer(Outcome.RETRY, status, "clint.update_unknown", detail, wait_s)
+        case ClintFault.GONE:
+            return Answer(Outcome.RETRY, status, "clint.deal_gone", detail, wait_s)
+    code = f"clint.http_{status}" if status and re.fullmatch(r"5\d\d", str(status)) else "clint.connection"
+    return Answer(Outcome.RETRY, status, code, detail, wait_s)
