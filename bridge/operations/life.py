@@ -39,6 +39,7 @@ from bridge.operations.proof import Code, Finding
 from bridge.operations.read_back import read_back_deal, sent_deliveries
 from bridge.operations.testcharge import PAID_EVENTS, Seen, events_of, refused_at_door, why_no_event
 from bridge.pipeline.active_mappings import ActiveMapping
+from bridge.pipeline.deals import Wanted, read_payload
 from bridge.pipeline.decide import plan_event
 from bridge.reasons import deal_message
 from bridge.runtime import Runtime
@@ -429,7 +430,10 @@ class Life:
         active = self._active()
         with self._runtime.journal.database.read() as connection:
             stored = events.load(connection, [one.event["id"] for one in course.seen])
-        plans = [plan_event(event, active, self._runtime.environment(event.account)) for event in stored]
+        plans = [
+            plan_event(event, active, self._runtime.environment(event.account), self._runtime.is_api)
+            for event in stored
+        ]
         fetched = self._runtime.enricher.fetch_many([(self.account, plan.wanted) for plan in plans])
         found: dict[int, list[NewDelivery] | Message] = {}
         taken: set[tuple[str, str]] = set()
@@ -498,11 +502,11 @@ class Life:
         if found is None:
             seen = Message(N_("delivered; the deal was not looked at"))
             return replace(line, seen=seen, verdict=Verdict.NOT_CONFIRMED, code="trial.deal_not_looked_at")
-        code = found.code
+        code, told = found.code, read_payload(row["payload"]) if row["payload"] else None
         verdict = Verdict.CONTRADICTED if code in _OTHER else Verdict.NOT_CONFIRMED
         return replace(
             line,
-            seen=self._finding(found, status),
+            seen=self._finding(found, told.status if told else status),
             verdict=Verdict.PROVED if code == Code.SEEN else verdict,
             code=code.value,
             deal_id=found.deal.id if found.deal and code in {Code.SEEN, *_OTHER} else "",
@@ -523,22 +527,26 @@ class Life:
             return deal.stage or deal.stage_id
 
     def _last_of_deals(self, seen: Iterable[Seen]) -> frozenset[int]:
-        """Return the numbers of the last delivery for each deal: a destination, or several of one known origin."""
+        """Return the numbers of the last delivery for each deal.
+
+        By the API a deal has a key; by a webhook it is that of a destination, or of several of one known origin.
+        """
         with self._runtime.journal.database.read() as connection:
             origins = {name: place.origin_id or "" for name, place in destinations.load(connection).items()}
         rows = sorted((row for one in seen for row, _ in one.deliveries), key=lambda row: int(row["id"]))
-        last = {
-            origins.get(row["destination"]) or row["destination"]: int(row["id"])
-            for row in rows
-            if row["state"] == DeliveryState.DELIVERED
-        }
+        last = {}
+        for row in rows:
+            if row["state"] == DeliveryState.DELIVERED:
+                told = read_payload(row["payload"]) if row["payload"] else None
+                last[origins.get(row["destination"]) or row["destination"], told.key if told else ""] = int(row["id"])
         return frozenset(last.values())
 
     def _find_deals(self, course: _Course) -> tuple[dict[int, Finding], Problem | None]:
         """Look for the deals of the goal's deliveries; return the finding of each, and why Clint could not be asked."""
         clint, last = self._runtime.clint_api, self._last_of_deals(course.seen)
         goal = [one for one in course.seen if one.event["name"] == course.goal]
-        wanted = {row["id"] for one in goal for row, _ in one.deliveries if row["id"] in last}
+        rows = [row for one in goal for row, _ in one.deliveries if row["id"] in last]
+        wanted = {row["id"]: read_payload(row["payload"]) if row["payload"] else None for row in rows}
         findings: dict[int, Finding] = {}
         if not wanted:
             return {}, None
@@ -553,7 +561,8 @@ class Life:
             try:
                 for id_ in sorted(wanted):
                     if id_ in sent and (id_ not in findings or findings[id_].code != Code.SEEN):
-                        findings[id_] = read_back_deal(clint, *sent[id_])
+                        found = read_back_deal(clint, *sent[id_])
+                        findings[id_] = placed(found, wanted[id_], self._stage(found.deal) if found.deal else "")
                 failed = None
             except ClintApiFailed as error:
                 failed = error
@@ -562,6 +571,19 @@ class Life:
             if is_lasting or is_seen or time.monotonic() >= ends_s:
                 return findings, _problem(failed) if failed else None
             self._sleep(DEAL_EVERY_S)
+
+
+def placed(found: Finding, told: Wanted | None, stage: str) -> Finding:
+    """Return a finding after a look at the deal's stage and status, where the payload names them: an API destination.
+
+    `stage` is the label of the deal's stage.
+    """
+    if told is None or found.deal is None or found.code != Code.SEEN:
+        return found
+    if told.status not in {"", found.deal.status}:
+        return found._replace(code=Code.OTHER_STATUS)
+    names = {"", stage.casefold(), found.deal.stage_id.casefold()}
+    return found if told.stage.casefold() in names else found._replace(code=Code.OTHER_STAGE)
 
 
 def _problem(error: BridgeError) -> Problem:
@@ -583,9 +605,13 @@ def _once(new: NewDelivery, taken: set[tuple[str, str]]) -> NewDelivery:
 def _expectation(new: NewDelivery, status: str) -> Message:
     if new.state is DeliveryState.FILTERED:
         return message(N_("filtered: {reason}"), reason=read_message(new.reason))
-    if status:
-        return message(N_("a deal by {destination}, status {status}"), destination=new.destination, status=status)
-    return message(N_("a deal by {destination}"), destination=new.destination)
+    told = read_payload(new.payload) if new.payload else None
+    parts = {"destination": message(N_("a deal by {destination}"), destination=new.destination)}
+    if told and told.stage:
+        parts["stage"] = message(N_("stage {value}"), value=told.stage)
+    if wanted_status := told.status if told else status:
+        parts["status"] = message(N_("status {value}"), value=wanted_status)
+    return Message(", ".join(f"{{{name}}}" for name in parts), parts)
 
 
 _SEEN = {
