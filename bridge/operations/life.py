@@ -141,6 +141,8 @@ class StepResult:
     lines: Sequence[Line] = ()
     reasons: Sequence[Problem] = ()
     """Why it was skipped, or what kept it from its end."""
+    nothing_came: bool = False
+    """Whether no event of the charge came in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ class Life:
         timeout_s: float,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Take what each charge is like from `order`, but for customer and mark; `timeout_s` is for each step.
+        """Each charge gets billing type, value and due day of `order`, and its own customer; `timeout_s` is for each step.
 
         Raise UsageError for a production key, SettingsError without a key, and NotFound where no step can be done.
         """
@@ -256,7 +258,7 @@ class Life:
                 else:
                     self._show.begins(step)
                     result = self._do(step)
-                    if result.payment_ids and not any(line.event_id for line in result.lines):
+                    if result.nothing_came:
                         stopped = result  # the other steps would each wait in vain
                 self.results.append(result)
                 self._show.ends(result)
@@ -421,7 +423,7 @@ class Life:
             reasons = [Problem("trial.no_event", missing, Message(hint))]
         worst = max((line.verdict for line in lines if line.verdict), key=list(Verdict).index, default=None)
         verdict = Verdict.CONTRADICTED if worst is Verdict.CONTRADICTED else Verdict.NOT_CONFIRMED
-        return StepResult(course.step, verdict, course.charge.payment_ids, lines, reasons)
+        return StepResult(course.step, verdict, course.charge.payment_ids, lines, reasons, not course.seen)
 
     # ------------------------------------------------------------ what was expected, and what was seen
 
