@@ -211,7 +211,7 @@ class Life:
         timeout_s: float,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Each charge gets billing type, value and due day of `order`, and its own customer; `timeout_s` is for each step.
+        """Each charge gets billing type, value and due day of `order`; `timeout_s` is for each step.
 
         Raise UsageError for a production key, SettingsError without a key, and NotFound where no step can be done.
         """
