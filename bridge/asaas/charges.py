@@ -1,9 +1,11 @@
 """Makes, pays and removes a test customer and its charges by the Asaas API.
 
 Relied on (docs criar-novo-cliente, criar-nova-cobranca, criar-uma-cobranca-parcelada, split-de-pagamentos,
-acoes-em-sandbox, remover-cliente): `notificationDisabled` keeps Asaas from writing to the customer; `installmentCount`
-with `totalValue` makes a plan and answers its first charge; `/sandbox/payment/{id}/confirm` pays, in the sandbox only;
-removing a customer removes its open charges. The caller judges whether the account may be charged.
+acoes-em-sandbox, estornar-cobranca, remover-cliente, endpoints para simulação do fluxo de estorno):
+`notificationDisabled` keeps Asaas from writing to the customer; `installmentCount` with `totalValue` makes a plan and
+answers its first charge; `/sandbox/payment/{id}/confirm` pays, `/overdue` makes overdue and `/refund/confirm` completes
+a refund that is pending, in the sandbox only; removing a customer removes its open charges. The caller judges whether
+the account may be charged.
 """
 
 from __future__ import annotations
@@ -125,12 +127,37 @@ class Charges:
 
     def pay(self, payment_id: str) -> str:
         """Let the sandbox pay a charge; return its new status."""
+        return self._in_sandbox(payment_id, "confirm")
+
+    def make_overdue(self, payment_id: str) -> str:
+        """Let the sandbox make a charge overdue; return its new status."""
+        return self._in_sandbox(payment_id, "overdue")
+
+    def refund(self, payment_id: str, value: Decimal | None = None) -> str:
+        """Refund a paid charge of the sandbox, or a part of it; return its new status."""
         check_id(self._api.account, "payment", payment_id)
-        path = f"/sandbox/payment/{payment_id}/confirm"
-        answer = self._api.post(path)
+        path = f"/payments/{payment_id}/refund"
+        answer = self._api.post(path, {} if value is None else {"value": float(value)})
         if answer is None:
-            raise AsaasRejected(N_("there is no such charge to pay in the sandbox, got 404"), where=f"POST {path}")
+            raise AsaasRejected(N_("there is no such charge to refund, got 404"), where=f"POST {path}")
+        refunds = answer.get("refunds")
+        states = [one.get("status") for one in refunds if isinstance(one, dict)] if isinstance(refunds, list) else []
+        if "PENDING" in states:
+            return self._in_sandbox(payment_id, "refund/confirm")
         return str(answer.get("status") or "")
+
+    def remove_charge(self, payment_id: str) -> None:
+        """Remove an open charge; raise AsaasRejected for one that was paid."""
+        check_id(self._api.account, "payment", payment_id)
+        self._api.delete(f"/payments/{payment_id}")
+
+    def customers_marked(self, mark: str) -> list[str]:
+        """Return the ids of the customers that were made with this mark and still are there."""
+        return self._listed("/customers", {"externalReference": mark, "limit": 100})
+
+    def charges_of(self, customer_id: str) -> list[str]:
+        """Return the ids of the customer's charges that are not removed, at most 100."""
+        return self._listed("/payments", {"customer": customer_id, "limit": 100})
 
     def remove(self, charge: Charge) -> tuple[str, ...]:
         """Remove the customer and the open charges; return the charges that Asaas keeps, since they were paid."""
@@ -145,6 +172,18 @@ class Charges:
 
     def remove_customer(self, customer_id: str) -> None:
         self._api.delete(f"/customers/{customer_id}")
+
+    def _in_sandbox(self, payment_id: str, action: str) -> str:
+        check_id(self._api.account, "payment", payment_id)
+        path = f"/sandbox/payment/{payment_id}/{action}"
+        answer = self._api.post(path)
+        if answer is None:
+            raise AsaasRejected(N_("the sandbox has no such charge for this, got 404"), where=f"POST {path}")
+        return str(answer.get("status") or "")
+
+    def _listed(self, path: str, filters: Mapping[str, str | int]) -> list[str]:
+        data = (self._api.get(path, filters) or {}).get("data")
+        return [str(one["id"]) for one in data if isinstance(one, dict) and one.get("id")] if data else []
 
     def _ids_of_plan(self, plan: str, first: str) -> tuple[str, ...]:
         check_id(self._api.account, "installment", plan)

@@ -17,6 +17,7 @@ import click
 
 from bridge.asaas.charges import BILLING_TYPES, BILLING_WORDS, MOST_INSTALLMENTS, ChargeRequest, Split
 from bridge.cli.events import event_data
+from bridge.cli.life import run_life
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import asaas_account_option, opened_runtime
 from bridge.cli.output import LiveLog, is_terminal, json_option, plain, show_json
@@ -76,6 +77,13 @@ def _splits(_context: click.Context, parameter: click.Parameter, texts: tuple[st
     metavar="WALLET:PART",
     help="A part for another wallet, such as WALLET:20% or WALLET:10.50; may be given several times.",
 )
+@click.option(
+    "--scenario",
+    type=click.Choice(["payment", "life"]),
+    default="payment",
+    show_default=True,
+    help="One payment, or a whole life in the sandbox: each step on a charge of its own, all removed at the end.",
+)
 @click.option("--email", help="E-mail of the test customer; otherwise a new one of example.com.")
 @click.option("--phone", default="", help="Mobile phone of the test customer; otherwise none.")
 @click.option(
@@ -83,7 +91,7 @@ def _splits(_context: click.Context, parameter: click.Parameter, texts: tuple[st
     "timeout_s",
     type=click.FloatRange(1, 86_400),
     metavar="SECONDS",
-    help=f"How long to wait for the deal; otherwise {TIMEOUT_S:g}, or {TIMEOUT_PERSON_S:g} where a person pays.",
+    help=f"How long to wait for a deal; otherwise {TIMEOUT_S:g}, or {TIMEOUT_PERSON_S:g} where a person pays.",
 )
 @click.option("--cleanup", is_flag=True, help="Remove charge and customer at the end; Asaas keeps what was paid.")
 @click.option("--production", is_flag=True, help="Charge in production; asks you to type that you mean it.")
@@ -96,6 +104,7 @@ def test_charge(
     value: Decimal,
     installments: int,
     splits: tuple[Split, ...],
+    scenario: str,
     email: str | None,
     phone: str,
     timeout_s: float | None,
@@ -109,6 +118,10 @@ def test_charge(
     come, what each mapping says, what is sent and what Clint answers; where no event comes, it finds out why. The
     bridge must be running. Ends with 0 only for proof: a deal that the Clint API shows (CLINT_API_TOKEN), or that you
     say you see in Clint.
+
+    With --scenario life charges are created, become overdue, are paid, refunded in part and in whole, removed, made in
+    instalments and, with --split, split. A table shows what each mapping was expected to do and what was seen. Ends
+    with 0 only if every step that the sandbox can do is proved.
     """
     invocation: Invocation = context.obj
     for name, fault in contact_faults(email or "", phone).items():
@@ -123,6 +136,13 @@ def test_charge(
         email=email or "",
         phone=phone,
     )
+    if scenario == "life":
+        if email or phone or production:
+            raise UsageError(N_("--email, --phone and --production are not for --scenario life"))
+        with opened_runtime(invocation.settings) as runtime:
+            if not run_life(runtime, account, order, timeout_s or TIMEOUT_S, as_json=as_json):
+                context.exit(NO)
+        return
     with opened_runtime(invocation.settings) as runtime:
         printer = RunPrinter(payloads=True, quiet=as_json)
         run = TestCharge(runtime, account, order, printer)

@@ -7,7 +7,7 @@ may be charged; a charge of production is never paid here. The journal is only r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
@@ -35,7 +35,7 @@ from bridge.reasons import find_reason
 from bridge.runtime import Runtime
 
 _MADE = "PAYMENT_CREATED"
-_PAID = {
+PAID_EVENTS = {
     "PIX": ("PAYMENT_RECEIVED",),
     "BOLETO": ("PAYMENT_CONFIRMED", "PAYMENT_RECEIVED"),
     "CREDIT_CARD": ("PAYMENT_CONFIRMED",),
@@ -60,7 +60,7 @@ class Seen(NamedTuple):
 
 def _heard(mappings: Iterable[Mapping], account: str, billing_type: str) -> list[str]:
     own = [mapping for mapping in mappings if mapping.enabled and mapping.account == account]
-    wanted = (_MADE, *_PAID[billing_type])
+    wanted = (_MADE, *PAID_EVENTS[billing_type])
     heard = [name for name in wanted if any(mapping.listens_to(name) for mapping in own)]
     if not heard:
         what = N_("no active mapping of account {account} listens to {events}, so a charge makes no deal")
@@ -196,7 +196,6 @@ class TestCharge:
         self._last = [name for name in self._needed if name != _MADE] or self._needed
         self._hook_url = public_hook_url(runtime.settings, account, None)
         self._charges = Charges(client)
-        self._webhooks = Webhooks(client)
         self._runtime = runtime
         self._show = listener
         self._sleep = sleep
@@ -271,18 +270,7 @@ class TestCharge:
             self._sleep(0.25)
 
     def _look(self) -> list[Seen]:
-        """Return the events of the charge so far, oldest first."""
-        with self._runtime.journal.database.read() as connection:
-            ids = sorted(
-                row["id"]
-                for payment_id in self.charge.payment_ids
-                for row in queries.list_events(connection, limit=200, account=self.account, object_id=payment_id)
-            )
-            seen = []
-            for event in filter(None, (queries.find_event(connection, str(id_)) for id_ in ids)):
-                deliveries = queries.deliveries_of(connection, event["id"])
-                seen.append(Seen(event, [(one, queries.attempts_of(connection, one["id"])) for one in deliveries]))
-        return seen
+        return events_of(self._runtime.journal, self.account, self.charge.payment_ids)
 
     def _have_come(self) -> bool:
         return any(one.event["name"] in self._last for one in self.seen) and all(one.settled for one in self.seen)
@@ -297,7 +285,7 @@ class TestCharge:
             hint = N_("check that a worker runs (bridge up, or bridge worker), and see: bridge events show {event}")
             self._blame("trial.not_finished", what, hint, number=len(waiting), event=waiting[0].event["id"])
             return
-        self.causes += self._refused() + self._why_no_event()
+        self.causes += self._refused() + why_no_event(self._runtime, self.account, self._needed, self._hook_url)
         if not self.causes:
             names = ", ".join(one.event["name"] for one in self.seen)
             only = N_("only {events} came, and webhook, address and token look fine from here")
@@ -306,28 +294,6 @@ class TestCharge:
                 "the charge may not be paid yet, or Asaas is slow; its log is under Integrações, Logs de Webhooks"
             )
             self._blame("trial.no_event", only if names else nothing, hint, events=names)
-
-    def _why_no_event(self) -> list[Problem]:
-        account, url = self.account, self._hook_url
-        try:
-            found = self._webhooks.all()
-        except BridgeError as error:
-            what = message(N_("Asaas does not list the webhooks: {error}"), error=error.what)
-            hint = error.hint or Message(N_("give the key the permission to read webhooks"))
-            return [Problem(error.code, what, hint)]
-        leading = find_ours(found, account, url)
-        if not leading and found and url:
-            urls = ", ".join(webhook.url for webhook in found)
-            what = message(
-                N_("no webhook at Asaas posts to {url}; the existing ones post to {urls}"), url=url, urls=urls
-            )
-            mend = message(N_("run: bridge webhook register{account}"), account=option_of(account))
-            return [Problem("webhook.other_url", what, mend)]
-        causes = sorted(problems(leading, self._needed, account), key=lambda one: one.level is not NoticeLevel.ERROR)
-        # The bridge's public address may be a private one; the request carries no personal data.
-        with HttpClient(allow_private=True) as http:
-            away = [_unreachable(webhook.url, self._runtime.settings.local_url, http) for webhook in leading]
-        return causes + [one for one in away if one is not None]
 
     def _find_deal(self, clint: ClintApi, ends_s: float) -> None:
         self._show.step("looking", email=self.order.email)
@@ -376,6 +342,42 @@ class TestCharge:
         self._show.step("removed")
         if self.kept:
             self._show.step("kept", kept=", ".join(self.kept))
+
+
+def events_of(journal: Journal, account: str, payment_ids: Iterable[str]) -> list[Seen]:
+    """Return the events of these charges so far, oldest first."""
+    with journal.database.read() as connection:
+        ids = sorted(
+            row["id"]
+            for payment_id in payment_ids
+            for row in queries.list_events(connection, limit=200, account=account, object_id=payment_id)
+        )
+        seen = []
+        for event in filter(None, (queries.find_event(connection, str(id_)) for id_ in ids)):
+            deliveries = queries.deliveries_of(connection, event["id"])
+            seen.append(Seen(event, [(one, queries.attempts_of(connection, one["id"])) for one in deliveries]))
+    return seen
+
+
+def why_no_event(runtime: Runtime, account: str, needed: Collection[str], url: str | None) -> list[Problem]:
+    """Return what keeps the events of these names away, as far as it shows at Asaas and at the webhook's address."""
+    try:
+        found = Webhooks(client_of(runtime, account)).all()
+    except BridgeError as error:
+        what = message(N_("Asaas does not list the webhooks: {error}"), error=error.what)
+        hint = error.hint or Message(N_("give the key the permission to read webhooks"))
+        return [Problem(error.code, what, hint)]
+    leading = find_ours(found, account, url)
+    if not leading and found and url:
+        urls = ", ".join(webhook.url for webhook in found)
+        what = message(N_("no webhook at Asaas posts to {url}; the existing ones post to {urls}"), url=url, urls=urls)
+        mend = message(N_("run: bridge webhook register{account}"), account=option_of(account))
+        return [Problem("webhook.other_url", what, mend)]
+    causes = sorted(problems(leading, needed, account), key=lambda one: one.level is not NoticeLevel.ERROR)
+    # The bridge's public address may be a private one; the request carries no personal data.
+    with HttpClient(allow_private=True) as http:
+        away = [_unreachable(webhook.url, runtime.settings.local_url, http) for webhook in leading]
+    return causes + [one for one in away if one is not None]
 
 
 def _unreachable(webhook_url: str, local_url: str, http: HttpClient) -> Problem | None:

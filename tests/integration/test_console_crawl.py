@@ -39,6 +39,8 @@ from bridge.operations import bulk
 from bridge.operations.bulk import BulkAction
 from bridge.operations.doctor import State as CheckState
 from bridge.operations.explain import Unheard
+from bridge.operations.life import STEPS
+from bridge.operations.life import Verdict as StepVerdict
 from bridge.operations.reconcile import FIELDS, VERDICTS, Verdict
 from bridge.pipeline.policy import Circuit
 from bridge.reasons import WORDS
@@ -122,6 +124,10 @@ RESULTS: dict[str, dict[str, Any]] = {
         "causes": [{"code": code, "what": "what", "mend": "mend"} for code in sorted(causes())],
         "events": [],
         "deal": None,
+    },
+    "life": {
+        "proved": False,
+        "left": [{"kind": kind, "id": "x_1", "why": "why"} for kind in ("charge", "customer", "deal")],
     },
 }
 """What a job of each kind comes to; a new kind needs one here."""
@@ -244,7 +250,17 @@ def _add_jobs(connection: Any) -> None:
             }
             for step, status in product(re.findall(r'^  "(\w+)": \(', CONNECT, re.MULTILINE), (None, 401, 404, 502))
         ]
-        of_kind = {"trial": taken, "connect": connected}
+        line = {"event": "PAYMENT_CREATED", "event_id": 1, "mapping": "paga", "expected": "expected", "seen": "seen"}
+        lines = [{**line, "verdict": verdict} for verdict in ("", *StepVerdict)] + [
+            {**line, "event_id": None, "verdict": ""}
+        ]
+        reasons = [{"code": code, "what": "what", "mend": "mend"} for code in (*sorted(causes()), "life.skipped")]
+        lived: list[dict[str, Any]] = [{"code": "planned", "steps": [one.name for one in STEPS]}] + [
+            {"code": "ended", "step": one.name, "verdict": verdict.value, "reasons": reasons, "lines": lines}
+            for one, verdict in zip(STEPS, StepVerdict, strict=False)
+        ]
+        lived.append({"code": "begins", "step": STEPS[-1].name})
+        of_kind = {"trial": taken, "connect": connected, "life": lived}
         jobs.beat(connection, done, NOW_MS, done=1, total=2, steps=of_kind.get(kind, []))
         jobs.finish(connection, done, NOW_MS, RESULTS[kind])
         jobs.begin(connection, kind, "default", params, "Ana", NOW_MS - jobs.LOST_AFTER_MS - 1)  # and lost

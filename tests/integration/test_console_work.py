@@ -20,7 +20,7 @@ from bridge.operations.testcharge import Seen, amount
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
-from bridge.web.console import testcharge
+from bridge.web.console import life, testcharge
 from bridge.web.console.charts import MOST_BARS, OF_CHARGES, reconciled
 from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, start
 from tests.charges import Calendar
@@ -382,6 +382,64 @@ def test_a_charge_of_production_needs_typed_words(
     assert page.status_code == 422
     assert 'id="confirm"' in page.text
     assert words in page.text
+
+
+def test_a_whole_life_is_a_table_and_leaves_nothing_at_asaas(console: Console, asaas: AsaasSimulator) -> None:
+    """Without a webhook the first step says why nothing came, the others are not begun, and all is removed."""
+    browser = console.operator()
+    params = {"account": "default", "billing_type": "PIX", "value": "10.00", "split": "", "due": "2030-01-01"}
+    number = start(console.runtime, "life", "default", life.run_life, {**params, "timeout_s": 1.0}, "Ana")
+    finish_jobs(WAIT_S)
+    page = browser.get(f"/work/{number}").text
+    (customer,) = asaas.book.customers.values()
+
+    assert "Not every step is proved" in page
+    assert "no webhook at Asaas leads to the bridge" in page
+    assert "the sandbox has no action for it" in page
+    assert f'href="/work/{number}"' in browser.get("/test-charge").text
+    assert customer["deleted"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"account": "nobody"}, "Choose an account of the sandbox"),
+        ({"value": "viel"}, "The value must be an amount"),
+        ({"billing_type": "x"}, "the billing type one of the list"),
+        ({"split": "20%"}, "A split must be like"),
+    ],
+)
+def test_a_whole_life_that_makes_no_sense_is_refused(console: Console, changes: dict[str, str], says: str) -> None:
+    """Nothing is made at Asaas."""
+    form = {"account": "default", "billing_type": "PIX", "value": "10", "split": "", **changes}
+    page = console.operator().post("/test-charge/life", form)
+
+    assert page.status_code == 422
+    assert says in page.text
+
+
+def test_a_whole_life_is_begun_by_the_form(console: Console) -> None:
+    """It is about an account, and while one is under way another one is not begun."""
+    browser = console.operator()
+    browser.post("/mappings/cobranca/switch", on="0")
+    console.clock.go(1)
+    page = finished(console, browser, "/test-charge/life", account="default", billing_type="PIX", value="10")
+    with console.journal.database.write() as connection:
+        number = jobs.begin(connection, "life", "default", {}, "Ana", console.clock())
+    again = browser.post("/test-charge/life", account="default", billing_type="PIX", value="10").location
+
+    assert "no active mapping of account default listens" in page
+    assert again == f"/work/{number}"
+
+
+def test_a_whole_life_is_not_offered_for_production(sqlite_url: str, tmp_path: Path) -> None:
+    """Neither by the page nor to one who posts the form."""
+    with opened_console(sqlite_url, tmp_path, ASAAS_API_KEY="$aact_prod_x", ASAAS_WEBHOOK_TOKEN=TOKEN) as opened:
+        browser = opened.operator()
+        form = {"account": "default", "billing_type": "PIX", "value": "10"}
+
+        assert "/test-charge/life" not in browser.get("/test-charge").text
+        assert browser.post("/test-charge/life", form).status_code == 422
 
 
 @pytest.mark.parametrize(("sees", "says"), [("yes", "A person saw the deal"), ("no", "Not proved")])

@@ -29,7 +29,11 @@ WRITTEN = {
     "POST /v3/customers",
     "DELETE /v3/customers/{id}",
     "POST /v3/payments",
+    "GET /v3/customers",
+    "POST /v3/payments/{id}/refund",
     "POST /v3/sandbox/payment/{id}/confirm",
+    "POST /v3/sandbox/payment/{id}/overdue",
+    "POST /v3/sandbox/payment/{id}/refund/confirm",
     "DELETE /v3/payments/{id}",
     "GET /v3/payments",
     "GET /v3/webhooks",
@@ -83,7 +87,7 @@ def test_every_request_is_in_the_document(at: Place) -> None:
 
 
 def test_what_a_test_charge_and_the_webhook_write_is_in_the_document(at: Place) -> None:
-    """A paid charge with a split, a plan that is removed, and a webhook from register to remove, over real HTTP."""
+    """Charges paid, refunded and removed, a split and a plan, and a webhook from register to remove, over real HTTP."""
     contract = Contract(at.asaas.app)
     runtime = at.runtime()
     charges = Charges(runtime.asaas["default"])
@@ -93,6 +97,12 @@ def test_what_a_test_charge_and_the_webhook_write_is_in_the_document(at: Place) 
     plan = ChargeRequest("BOLETO", Decimal("30.00"), due, installments=3, email="teste@example.com", mark="contract")
     customer = charges.make_customer(paid)
     charges.pay(charges.make_charge(customer, paid).payment_ids[0])
+    boleto = ChargeRequest("BOLETO", Decimal("30.00"), due, email="teste@example.com", mark="contract")
+    charges.make_overdue(late := charges.make_charge(customer, boleto).payment_ids[0])
+    charges.pay(late)
+    assert charges.refund(late) == "REFUNDED"  # pending until the sandbox is told to complete it
+    assert charges.customers_marked("contract") == [customer]
+    assert late in charges.charges_of(customer)
     charges.remove(charges.make_charge(customer, plan))
     charges.remove_customer(customer)
     at.register("tudo", EVERYTHING)

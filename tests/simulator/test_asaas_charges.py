@@ -112,6 +112,21 @@ def test_refund_in_parts(asaas: AsaasSimulator) -> None:
     assert asaas.payments.refunds(charge)["totalCount"] == 2
 
 
+def test_refund_of_a_boleto_is_pending_until_it_is_confirmed(asaas: AsaasSimulator) -> None:
+    """Asaas pays it back by a bank transfer; the sandbox has an action that completes it."""
+    charge = asaas.has_payment(asaas.has_customer(), billing_type="BOLETO")["id"]
+    asaas.is_paid(charge)
+    asked = asaas.is_refunded(charge)
+    with asaas.book.lock:
+        done = asaas.payments.confirm_refund(charge)
+    with pytest.raises(Refusal, match="invalid_action"):
+        asaas.payments.confirm_refund(charge)
+
+    assert (asked["status"], asked["refunds"][0]["status"]) == ("REFUND_REQUESTED", "PENDING")
+    assert (done["status"], done["refunds"][0]["status"]) == ("REFUNDED", "DONE")
+    assert told(asaas)[-2:] == [("PAYMENT_RECEIVED", "RECEIVED"), ("PAYMENT_REFUNDED", "REFUNDED")]
+
+
 def test_removed_charge_keeps_its_status_and_comes_back(asaas: AsaasSimulator) -> None:
     """A removed charge is PENDING and deleted, leaves the lists, cannot be paid, and can be restored once."""
     charge = asaas.has_payment(asaas.has_customer(), split=[{"walletId": "w", "fixedValue": 5}])["id"]

@@ -121,6 +121,9 @@ def test_every_operation_answers_as_documented(asaas: AsaasSimulator, api: httpx
     call("POST /v3/payments/{id}/undoReceivedInCash", boleto)
     call("DELETE /v3/payments/{id}", boleto)
     call("POST /v3/payments/{id}/restore", boleto)
+    call("POST /v3/sandbox/payment/{id}/confirm", boleto)
+    call("POST /v3/payments/{id}/refund", boleto)
+    call("POST /v3/sandbox/payment/{id}/refund/confirm", boleto)
     card = call("POST /v3/payments", billingType="CREDIT_CARD", creditCard=CARD, **charge)["id"]
     asaas.payments.disputes(card)
     call("GET /v3/payments/{id}", card)

@@ -82,6 +82,7 @@ def _routes(asaas: AsaasAccount) -> Routes:
         "POST /payments/<payment_id>/undoReceivedInCash": payments.undo_received_in_cash,
         "POST /sandbox/payment/<payment_id>/confirm": payments.confirm,
         "POST /sandbox/payment/<payment_id>/overdue": payments.overdue,
+        "POST /sandbox/payment/<payment_id>/refund/confirm": payments.confirm_refund,
         "POST /installments": lambda: plans.create(_given()),
         "GET /installments": lambda: plans.listed(request.args),
         "GET /installments/<plan_id>": plans.get,

@@ -287,30 +287,44 @@ class Payments:
         return self._say("PAYMENT_RECEIVED_IN_CASH_UNDONE", payment)
 
     def refund(self, payment_id: str, given: Body) -> Body:
-        """Refund `value`, or the rest."""
+        """Refund `value`, or the rest; the refund of a boleto is pending until `confirm_refund`."""
         payment = self._of(payment_id, PAID)
         before = sum(float(refund["value"]) for refund in payment["refunds"])
         value = float(given.get("value") or payment["value"] - before)
         if value <= 0 or round(before + value, 2) > payment["value"]:
             raise Refusal("invalid_value", "O valor do estorno excede o valor da cobrança.")
-        if payment["status"] == "RECEIVED":  # the money of a confirmed card has not come yet
-            self._book.ledger.give_back(payment, value, self._book.today().isoformat())
-        now, receipt = stamp(self._book.clock()), receipt_url("PAYMENT_REFUNDED", payment)
+        now = stamp(self._book.clock())
         payment["refunds"].append(
             {
                 "dateCreated": now,
-                "status": "DONE",
+                "status": "PENDING",
                 "value": value,
                 "endToEndIdentifier": None,
                 "description": given.get("description"),
                 "effectiveDate": now if payment["billingType"] == "PIX" else None,
-                "transactionReceiptUrl": receipt,
+                "transactionReceiptUrl": receipt_url("PAYMENT_REFUNDED", payment),
                 "refundedSplits": [],
             }
         )
-        if round(before + value, 2) < payment["value"]:
+        if payment["billingType"] == "BOLETO":
+            payment["status"] = "REFUND_REQUESTED"
+            return api_body(payment)
+        return self._complete_refund(payment)
+
+    def confirm_refund(self, payment_id: str) -> Body:
+        """Complete the pending refund of a boleto."""
+        payment = self._of(payment_id, {"REFUND_REQUESTED"})
+        payment["status"] = "RECEIVED"
+        return self._complete_refund(payment)
+
+    def _complete_refund(self, payment: Body) -> Body:
+        last = payment["refunds"][-1]
+        last["status"] = "DONE"
+        if payment["status"] == "RECEIVED":  # the money of a confirmed card has not come yet
+            self._book.ledger.give_back(payment, last["value"], self._book.today().isoformat())
+        if round(sum(float(refund["value"]) for refund in payment["refunds"]), 2) < payment["value"]:
             return self._say("PAYMENT_PARTIALLY_REFUNDED", payment)
-        payment.update(status="REFUNDED", transactionReceiptUrl=receipt)
+        payment.update(status="REFUNDED", transactionReceiptUrl=last["transactionReceiptUrl"])
         _change_splits(payment, "REFUNDED", "PAYMENT_REFUNDED")
         return self._say("PAYMENT_REFUNDED", payment)
 

@@ -28,6 +28,7 @@ from bridge.web.console import (
     guide,
     jobs,
     layout,
+    life,
     mapping_editor,
     mappings,
     overview,
@@ -42,7 +43,7 @@ from bridge.web.console.personal import shown
 
 PAGES = (
     *(overview, guide, events, customers, attention, mappings, mapping_editor),
-    *(testcharge, connections, connecting, clint, reconcile, alerts, people, jobs),
+    *(testcharge, life, connections, connecting, clint, reconcile, alerts, people, jobs),
 )
 
 

@@ -125,7 +125,7 @@ FOR_SOME_ACCOUNTS = FOR_STRANGERS | {
     *(f"console.attention.{name}" for name in ("index", "confirm", "run", "close", "see", "unsee")),
     *(f"console.reconcile.{name}" for name in ("form", "begin", "missing", "bring_in")),
     *(f"console.jobs.{name}" for name in ("show", "report", "deal", "stop")),
-    *("console.trial.form", "console.trial.begin"),
+    *("console.trial.form", "console.trial.begin", "console.life.begin"),
     *(f"console.connections.{name}" for name in ("company", "ask_to_register", "register", "resume_webhook")),
     *(f"console.people.{name}" for name in ("me", "rename_me", "change_my_password", "sign_me_out")),
 }

@@ -34,6 +34,7 @@ from bridge.journal.customers import PREFIX
 from bridge.journal.events import StoredEvent
 from bridge.journal.jobs import Job
 from bridge.logs import logger
+from bridge.mapping.catalogue import event_label
 from bridge.messages import Message, read_message
 from bridge.model import DeliveryState
 from bridge.operations import bulk
@@ -41,6 +42,7 @@ from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import check_data, run_checks
 from bridge.operations.explain import Preview, preview, preview_events
+from bridge.operations.life import STEPS, VERDICTS
 from bridge.operations.reconcile import BEHIND, Window, as_csv
 from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
@@ -202,6 +204,7 @@ HOME = {
     "backfill_preview": "console.reconcile.form",
     "backfill": "console.reconcile.form",
     "trial": "console.trial.form",
+    "life": "console.trial.form",
     "replay_preview": "console.mappings.listed",
     "replay": "console.mappings.listed",
     "bulk": "console.attention.index",
@@ -210,8 +213,8 @@ HOME = {
     "clint": "console.connections.show",
 }
 """The page from which each kind is begun."""
-OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial"})
-"""The kinds whose jobs are about an account."""
+OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial", "life"})
+"""The kinds of which each job is about an account."""
 
 
 def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
@@ -299,6 +302,8 @@ def show(number: int) -> ResponseReturnValue:
             more = {"outcome": came, "sample": lines(connection, rows)}
     elif job.kind == "replay_preview" and job.result:
         more = {"tally": tally(job.result["previews"])}
+    elif job.kind == "life":
+        more = {"titles": {one.name: one.title for one in STEPS}, "verdicts": VERDICTS, "event_words": event_label}
     return layout.page(template, job=job, home=HOME[job.kind], picture=picture, known_lines=shown, **more)
 
 

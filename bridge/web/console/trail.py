@@ -41,6 +41,7 @@ SENTENCES = {
     "events.replayed": N_("Replayed many events"),
     "charges.brought_in": N_("Brought in missing charges of the account {about}"),
     "trial.begun": N_("Made a test charge in the account {about}"),
+    "life.begun": N_("Tested a charge's whole life in the account {about}"),
     "trial.deal_seen": N_("Saw the deal of test charge {about} in Clint"),
     "trial.deal_not_seen": N_("Did not see the deal of test charge {about} in Clint"),
     "webhook.registered": N_("Registered the webhook of the account {about}"),
