@@ -62,6 +62,7 @@ def index() -> ResponseReturnValue:
     listening = _listening()
     with runtime.journal.database.read() as connection:
         known = causes.noted(connection)
+        has_events = bool(queries.accounts(connection))
         kept = destinations.load(connection)
         taken: set[str] = set()
         cards = [_card(connection, cause, known.get(cause.key), kept, listening, taken) for cause in standing]
@@ -77,6 +78,7 @@ def index() -> ResponseReturnValue:
         broken=layout.broken_files(),
         failed_to=sorted({cause.about for cause in standing if cause.kind is Kind.DEAD}),
         mappings=sorted(listening),
+        has_events=has_events,
     )
 
 
@@ -162,7 +164,13 @@ def concern_of(cause: Cause) -> str:
     known = reason(cause.code)
     why = known.means if known else _("A reason that this version does not know")
     if cause.kind is Kind.DEAD:
-        return ngettext("{n} delivery failed: {why}", "{n} deliveries failed: {why}", cause.number, why=why)
+        return ngettext(
+            "{n} delivery to {destination} failed: {why}",
+            "{n} deliveries to {destination} failed: {why}",
+            cause.number,
+            destination=cause.about,
+            why=why,
+        )
     if cause.kind is Kind.HELD:
         return ngettext("{n} event on hold: {why}", "{n} events on hold: {why}", cause.number, why=why)
     return title_of(cause)
