@@ -1,7 +1,8 @@
 """A browser before the console: what a person does there, and what must be true of every page that is looked at.
 
-A page has no error in its console, nothing that axe finds, and on a phone no part that scrolls to the side. Where BROWSER_SCREENS
-is set, as by `make test-long`, screenshots stay in `build/screens`: to take them costs as much as all else.
+A page has no error in its console, nothing that axe finds, and on a phone no part that scrolls to the side. Where
+BROWSER_SCREENS is set, as by `make test-long`, screenshots stay in `build/screens`: to take them costs as much as all
+else.
 """
 
 from __future__ import annotations

@@ -273,7 +273,7 @@ def test_only_above_a_hundred_by_the_form_and_the_keyboard(operator: Visitor, si
     site.until_event(site.says("form_small", 0, 60), "delivered")
     site.until_event(site.says("form_large", 1, 1100.5), "delivered")
     page.goto("/mappings")
-    page.get_by_role("link", name="Cobrança paga vira (ou atualiza) negócio").click()
+    page.locator("a[href='/mappings/cobranca_paga']").click()
     operator.look("mapping-form")
     page.get_by_label(f"{t('Value')} 1", exact=True).fill("R$ 100,00")
     page.get_by_label(t("Another field")).select_option("vencimento")
