@@ -97,6 +97,18 @@ class ClintSimulator(clint.ClintSimulator):
         """Delay the webhooks' answers, by default after the deal is written."""
         self.faults.hangs(seconds, path=PATH, **limits)
 
+    def api_answers(self, status: int, **limits: Any) -> None:
+        """Let the API answer this status and do nothing; a write is done all the same with `takes_first`."""
+        self.faults.answers(status, path="/v1", **limits)
+
+    def api_loses_answers(self, how: str = "closes", **limits: Any) -> None:
+        """Let the API do what it is asked to write and then close the connection, or `how` else of BREAKS."""
+        self.faults.breaks(how, path="/v1", method="POST", **limits)
+
+    def lists_fail(self, status: str = "WON", **limits: Any) -> None:
+        """Let lists of the deals of a status be a 500, as people report of WON."""
+        self.faults.answers(500, path="/v1/deals", method="GET", query={"status": status}, **limits)
+
     def removed(self, uuid: str, is_removed: bool = True) -> None:
         """Remove an integration, or restore it; its URL answers 404 meanwhile."""
         self.receiver.integrations[uuid].removed = is_removed

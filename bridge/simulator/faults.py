@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -18,6 +19,7 @@ from bridge.simulator.serve import drop_connection
 
 BREAKS: Mapping[str, bytes | None] = {
     "resets": b"",
+    "closes": b"",
     "truncates": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"succ',
     "garbles": b"\x16\x03\x01 this is no HTTP\r\n\r\n",
     "floods": None,
@@ -31,7 +33,7 @@ class Fault:
     """A fault, and the requests that it applies to."""
 
     status: int | None = None
-    """Answer this without doing anything."""
+    """Answer this, without doing anything unless `takes_first`."""
     headers: Mapping[str, str] | None = None
     wait_s: float = 0.0
     drop: bool = False
@@ -39,10 +41,17 @@ class Fault:
     breaks: str = ""
     """How the answer is spoilt after the work was done: a name of BREAKS."""
     takes_first: bool = False
-    """Do the work before waiting: the sender runs into its timeout and cannot know that it was done."""
+    """Do the work before waiting or failing: the sender cannot know that it was done."""
     share: float = 1.0
     times: int | None = None
     path: str = ""
+    method: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    def is_for(self, path: str, method: str, query: Mapping[str, str]) -> bool:
+        """Return whether the fault applies to such a request."""
+        asked = all(query.get(name) == value for name, value in self.query.items())
+        return path.startswith(self.path) and self.method in ("", method) and asked
 
 
 class Faults:
@@ -72,7 +81,8 @@ class Faults:
     def answers(self, status: int, headers: Mapping[str, str] | None = None, **limits: Any) -> None:
         """Answer this status to the next `times` requests (None: all), or to a random `share` of them.
 
-        `path` keeps a fault to the paths that begin with it; the other faults take these limits too.
+        `path` keeps a fault to the paths that begin with it, `method` and `query` to such requests; the other faults
+        take these limits too. With `takes_first` the work is done all the same.
         """
         self._add(Fault(status=status, headers=headers, **limits))
 
@@ -96,12 +106,12 @@ class Faults:
         with self._lock:
             return {"down": self._down, "slow_s": self._slow_s, "rules": len(self._rules)}
 
-    def draw(self, path: str) -> Fault | None:
+    def draw(self, path: str, method: str = "", query: Mapping[str, str] = MappingProxyType({})) -> Fault | None:
         with self._lock:
             if self._down:
                 return Fault(drop=True)
             for rule in self._rules:
-                if not path.startswith(rule.path) or (rule.share < 1.0 and self._lots.random() >= rule.share):
+                if not rule.is_for(path, method, query) or (rule.share < 1.0 and self._lots.random() >= rule.share):
                     continue
                 if rule.times is not None:
                     rule.times -= 1
@@ -133,7 +143,8 @@ def new_app(
 
     @app.before_request
     def misbehave() -> Response | None:
-        g.fault = faults.draw(request.path) if request.path.startswith(prefixes) else None
+        is_prone = request.path.startswith(prefixes)
+        g.fault = faults.draw(request.path, request.method, request.args) if is_prone else None
         fault: Fault | None = g.fault
         if fault is None:
             return None
@@ -143,7 +154,7 @@ def new_app(
             drop_connection(request.environ)
             # Only a test client, which has no connection to cut, sees this answer.
             return Response(status=503)
-        if fault.status is not None:
+        if fault.status is not None and not fault.takes_first:
             return Response("", status=fault.status, headers=dict(fault.headers or {}), content_type="application/json")
         return None
 
@@ -152,12 +163,16 @@ def new_app(
         fault: Fault | None = g.get("fault")
         if fault is not None and fault.takes_first:
             faults.wait(fault.wait_s)
+            if fault.status is not None:
+                response.status_code = fault.status
+                response.set_data("")
+                response.headers.update(fault.headers or {})
         if fault is not None and fault.breaks:
             words = BREAKS[fault.breaks]
             if words is None:
                 response.set_data(b"x" * FLOOD_BYTES)
             else:
-                drop_connection(request.environ, words, reset=not words)
+                drop_connection(request.environ, words, reset=fault.breaks == "resets")
         return response
 
     def control(change: Callable[..., None]) -> Callable[[], dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from bridge.simulator.asaas.sender import MOST_FAILURES
-from bridge.simulator.clint.account import INTEGRATIONS
+from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
 from tests import asking
 from tests.simulated import AsaasSimulator, ClintSimulator
 from tests.simulator.conftest import Inbox
@@ -96,3 +96,20 @@ def test_funnel(clint: ClintSimulator, crm: httpx.Client) -> None:
     assert "Ganho" in text
     assert "sem e-mail e sem telefone" in text
     assert "sem integração" in text
+
+
+def test_deals_of_the_api_and_of_people(clint: ClintSimulator, crm: httpx.Client) -> None:
+    """A deal stands with its key before its other fields, also one of nobody; what API and people wrote is listed."""
+    origin = clint.crm.origin("Vendas")["id"]
+    fields = {"um": "1", "dois": "2", "tres": "3", "quatro": "4", "codigo_asaas": "pay_7"}
+    body = {"origin_id": origin, "value": 30, "fields": fields}
+    assert "Pela API" not in crm.get("/").text
+    deal = crm.post("/v1/deals", json=body, headers={"api-token": DEFAULT_TOKEN}).json()["id"]
+    clint.person.moves(deal, "Paga", "WON")
+    text = crm.get("/").text
+
+    for words in ("Sem nome", "R$ 30,00", "codigo_asaas: pay_7", "API criou", "uma pessoa alterou", "Paga · Ganho"):
+        assert words in text
+    assert "quatro: 4" not in text
+    clint.removes_origin("Vendas")
+    assert "Sem nome" not in crm.get("/").text

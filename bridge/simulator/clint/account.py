@@ -1,15 +1,34 @@
-"""The simulated account of Clint: one funnel, and a webhook for each of its stages."""
+"""The simulated account of Clint: one funnel with a webhook for each of its stages, a user, reasons and fields."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from bridge.simulator.clint.crm import STATUSES, Body, Crm
+from bridge.simulator.clint.knobs import Knobs
+from bridge.simulator.clint.person import Person
 from bridge.simulator.clint.receiver import MODES, Integration, Receiver
 from bridge.simulator.faults import Faults
 
 DEFAULT_TOKEN = "clint-simulator-token"  # noqa: S105 - opens nothing but the simulator
 DEFAULT_ORIGIN = "Vendas"
+DEFAULT_GROUP = "Cobranças"
+DEFAULT_USER = "vendas@example.com"
+LOST_REASONS = ("Estornada", "Removida")
+KEY_FIELD = "codigo_asaas"
+"""The field of a deal that the mappings put a charge's id into."""
+DEAL_FIELDS = (
+    KEY_FIELD,
+    "situacao",
+    "forma_de_pagamento",
+    "vencimento",
+    "parcela",
+    "pago_em",
+    "descricao",
+    "link",
+)
 STAGES = ("Nova cobrança", "Vencida", "Paga", "Estornada")
 INTEGRATIONS = {
     "default": "11111111-1111-4111-8111-111111111111",
@@ -26,7 +45,13 @@ class ClintAccount:
         self.faults = Faults(seed)
         self.receiver = Receiver(self.crm)
         self.tokens = set(tokens)
-        self.crm.add_origin(DEFAULT_ORIGIN, STAGES)
+        self.person = Person(self.crm, seed)
+        self.crm.add_origin(DEFAULT_ORIGIN, STAGES, DEFAULT_GROUP)
+        self.crm.add_user(DEFAULT_USER, "Vera", "Vendas")
+        for reason in LOST_REASONS:
+            self.crm.add_lost_status(reason)
+        for key in DEAL_FIELDS:
+            self.crm.add_field("DEAL", key)
         statuses = ("OPEN", "OPEN", "WON", "LOST")
         for name, stage, status in zip(INTEGRATIONS, STAGES, statuses, strict=True):
             self.has_integration(name, stage=stage, status=status, uuid=INTEGRATIONS[name])
@@ -57,8 +82,40 @@ class ClintAccount:
         with self.crm.lock:
             return [self.crm.full_deal(deal) for deal in self.crm.deals.values()]
 
+    @property
+    def knobs(self) -> Knobs:
+        """How the API behaves; `turn` sets them."""
+        return self.crm.knobs
+
+    def removes_origin(self, name: str, is_removed: bool = True) -> None:
+        """Remove a funnel, or restore it; the API knows neither it nor its deals meanwhile."""
+        with self.crm.lock:
+            change = self.crm.removed.add if is_removed else self.crm.removed.discard
+            change(self.crm.origin(name)["id"])
+
+    def count(self, field: str) -> dict[str, int]:
+        """Return how many deals have each value of a field; those without it count under an empty text."""
+        with self.crm.lock:
+            return dict(Counter(str(deal["fields"].get(field, "")) for deal in self.crm.deals.values()))
+
+    def judged(self, field: str) -> list[dict[str, Any]]:
+        """Return each deal's key in a field, its place, who put it there, and all its places, oldest deal first."""
+        with self.crm.lock:
+            return [
+                {
+                    "id": deal["id"],
+                    "key": str(deal["fields"].get(field, "")),
+                    "stage": self.crm.stage_of(deal),
+                    "status": deal["status"],
+                    "value": deal["value"],
+                    "moved_by": self.crm.writes.moved_by(deal["id"]),
+                    "places": self.crm.writes.places(deal["id"]),
+                }
+                for deal in self.crm.deals.values()
+            ]
+
     def forget(self) -> None:
-        """Remove contacts, deals and history; the numbers of requests go on."""
+        """Remove contacts, deals, history and writes; the numbers of requests go on, and knobs stay."""
         self.crm.forget()
         self.receiver.history.clear()
 

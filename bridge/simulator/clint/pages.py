@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from flask import Blueprint, render_template, request
 
-from bridge.simulator.clint.account import ClintAccount
+from bridge.simulator.clint.account import KEY_FIELD, ClintAccount
 from bridge.simulator.clint.crm import Body, local_phone
 from bridge.simulator.pages import TEMPLATES, Routes, add_routes, brl, request_json
 
@@ -23,6 +23,8 @@ RESULT_NAMES = {
     "dropped": "conexão cortada",
     "pending": "em curso",
 }
+WRITERS = {"api": "API", "person": "uma pessoa"}
+WRITTEN = {"created": "criou", "changed": "alterou", "removed": "removeu"}
 STATUS_NAMES = {"OPEN": "Aberto", "WON": "Ganho", "LOST": "Perdido"}
 
 
@@ -33,7 +35,7 @@ def page_blueprint(clint: ClintAccount) -> Blueprint:
         newest_first = sorted(clint.crm.deals.values(), key=lambda deal: str(deal["updated_at"]), reverse=True)
         origins = [
             {"name": origin["name"], "columns": [_column(stage, newest_first) for stage in origin["stages"]]}
-            for origin in clint.crm.origins.values()
+            for origin in clint.crm.known_origins().values()
         ]
         names = {uuid: integration.name for uuid, integration in clint.receiver.integrations.items()}
         entries = [
@@ -44,7 +46,7 @@ def page_blueprint(clint: ClintAccount) -> Blueprint:
             }
             for entry in reversed(clint.receiver.history[-SHOWN_ENTRIES:])
         ]
-        return render_template("clint.html", origins=origins, entries=entries)
+        return render_template("clint.html", origins=origins, entries=entries, writes=_last_writes(clint))
 
     add_routes(site, {"GET /": funnel}, clint.crm.lock)
     return site
@@ -64,14 +66,28 @@ def _card(deal: Body) -> Body:
     contact = deal["contact"]
     reach = [part for part in (contact["email"], local_phone(contact["fullPhone"])) if part]
     return {
-        "name": contact["name"] or reach[0],
+        "name": contact["name"] or next(iter(reach), "Sem nome"),
         "title": deal["title"],
         "value": None if deal["value"] is None else brl(deal["value"]),
         "reach": " · ".join(reach),
         "status": deal["status"],
         "status_name": STATUS_NAMES[deal["status"]],
-        "fields": list(deal["fields"].items())[:SHOWN_FIELDS],
+        "fields": _shown_fields(deal["fields"]),
     }
+
+
+def _shown_fields(fields: Body) -> list[tuple[str, object]]:
+    """Return some fields, the charge's key before the others."""
+    return sorted(fields.items(), key=lambda field: field[0] != KEY_FIELD)[:SHOWN_FIELDS]
+
+
+def _last_writes(clint: ClintAccount) -> list[Body]:
+    """Return what the API and people wrote last, newest first; webhooks stand in the history."""
+    writes = [write for write in clint.crm.writes.all if write.by in WRITERS][-SHOWN_ENTRIES:]
+    return [
+        {"write": write, "by": WRITERS[write.by], "what": WRITTEN[write.what], "status": STATUS_NAMES[write.status]}
+        for write in reversed(writes)
+    ]
 
 
 def control_blueprint(clint: ClintAccount) -> Blueprint:
