@@ -162,7 +162,7 @@ def _title(kind: Kind, code: str, about: str, of_notice: str) -> str:
 def concern_of(cause: Cause) -> str:
     """Return a cause as one line of the overview."""
     known = reason(cause.code)
-    why = known.means if known else _("A reason that this version does not know")
+    why = known.means if known else _("a reason that this version does not know")
     if cause.kind is Kind.DEAD:
         return ngettext(
             "{n} delivery to {destination} failed: {why}",
