@@ -112,10 +112,10 @@ class Visitor:
         raise AssertionError(f"{target} is not reached by {MOST_STOPS} tabs")
 
     def presses(self, target: Locator) -> None:
-        """Go to a link or a button by the keyboard, and press Enter."""
+        """Go to a link or a button by the keyboard, press Enter, and wait for the page to which it leads."""
         self.reaches(target)
-        self.page.keyboard.press("Enter")
-        self.page.wait_for_load_state()
+        with self.page.expect_navigation():
+            self.page.keyboard.press("Enter")
 
     def types(self, target: Locator, text: str) -> None:
         """Go to a field by the keyboard, and type a text in place of what it holds."""
