@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from werkzeug.security import generate_password_hash
 
+from bridge.crypto import new_key
 from tests.acceptance.deployment import Deployment, until
 from tests.browser.looking import ARGUMENTS, Visitor
 from tests.console import PASSWORD, QUICK, VIEWER
@@ -114,6 +115,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, emptied_redis_url: str) -> It
         "BRIDGE_PASSWORD": generate_password_hash(PASSWORD, QUICK),
         "BRIDGE_VIEWER_PASSWORD": generate_password_hash(VIEWER, QUICK),
         "BRIDGE_SECRET_KEY": "for these tests only",
+        "BRIDGE_ENCRYPTION_KEY": new_key(),
     }
     database = f"sqlite:///{scratch / 'journal.db'}"
     with Site(scratch, database, emptied_redis_url, scratch / "mappings", settings) as bridge:

@@ -1,7 +1,8 @@
 """A browser before the console: what a person does there, and what must be true of every page that is looked at.
 
-A page has no error in its console, nothing that axe finds, and no scroll to the side on a phone. Where BROWSER_SCREENS
-is set, as by `make test-long`, screenshots stay in `build/screens`: to take them costs as much as all else.
+A page has no error in its console, nothing that axe finds, and on a phone no part that scrolls to the side. Where
+BROWSER_SCREENS is set, as by `make test-long`, screenshots stay in `build/screens`: to take them costs as much as all
+else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 from bridge.messages import _, in_language, ngettext
 
@@ -31,6 +32,20 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+MOST_STOPS = 250
+_HIDDEN_FOCUS = """() => {
+    const one = document.activeElement;
+    if (one === document.body || one.closest('.cm-editor')) return '';
+    const {outlineStyle, outlineWidth} = getComputedStyle(one), box = one.getBoundingClientRect();
+    const above = document.elementFromPoint(box.x + box.width / 2, box.y + Math.min(box.height, innerHeight) / 2);
+    const isSeen = above && (one.contains(above) || above.contains(one));
+    return outlineStyle !== 'none' && parseFloat(outlineWidth) > 0 && isSeen ? '' : one.outerHTML.slice(0, 200);
+}"""
+"""Returns what has the focus where nobody sees it: without an outline, outside of the window or below something."""
+_SCROLLING = """() => [...document.querySelectorAll('main *, .side *')].filter(one =>
+    one.clientWidth && one.scrollWidth > one.clientWidth + 1 && !one.closest('.cm-editor, textarea, thead')
+    && ['auto', 'scroll'].includes(getComputedStyle(one).overflowX)
+).map(one => one.outerHTML.slice(0, 200))"""
 _RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
 _CONTRAST = "{type: 'rule', values: ['color-contrast']}"
 
@@ -86,6 +101,37 @@ class Visitor:
         self.page.get_by_role("button", name=self.text("Sign in")).click()
         self.page.wait_for_url("**/")
 
+    def reaches(self, target: Locator) -> None:
+        """Press Tab until the target has the focus; each stop on the way must show that it has it."""
+        for _stop in range(MOST_STOPS):
+            if target.count() and target.evaluate("one => one === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+            hidden = self.page.evaluate(_HIDDEN_FOCUS)
+            assert not hidden, f"the focus can't be seen on {hidden}"
+        raise AssertionError(f"{target} is not reached by {MOST_STOPS} tabs")
+
+    def presses(self, target: Locator) -> None:
+        """Go to a link or a button by the keyboard, press Enter, and wait for the page to which it leads."""
+        self.reaches(target)
+        with self.page.expect_navigation():
+            self.page.keyboard.press("Enter")
+
+    def types(self, target: Locator, text: str) -> None:
+        """Go to a field by the keyboard, and type a text in place of what it holds."""
+        self.reaches(target)
+        self.page.keyboard.press("ControlOrMeta+a")
+        self.page.keyboard.type(text)
+
+    def picks(self, target: Locator, text: str) -> None:
+        """Go to a select by the keyboard, and press the arrow until this choice is selected."""
+        self.reaches(target)
+        for _choice in target.locator("option").all():
+            if target.evaluate("one => one.selectedOptions[0].text") == text:
+                return
+            self.page.keyboard.press("ArrowDown")
+        raise AssertionError(f"{text} is not selected")
+
     def look(self, name: str, *, light: bool = True, dark: bool = True) -> None:
         """Look at the page as it is now on a desk and on a phone, light and dark; fail on any fault.
 
@@ -101,6 +147,8 @@ class Visitor:
                 if (width == DESK) == (scheme == "light"):
                     self._screenshot(f"{name}-{self.language}-{scheme}-{width}")
                 assert self._too_wide() <= width, f"{name} scrolls to the side at {width} pixels"
+                scrolling = self.page.evaluate(_SCROLLING) if width == PHONE else []
+                assert scrolling == [], f"a part of {name} scrolls to the side on a phone: {scrolling}"
             # Of axe's rules only the contrast depends on the scheme.
             faults = self.faults(_CONTRAST if light and dark and scheme == "dark" else _RULES)
             assert faults == [], f"{name} is not accessible ({scheme}): {faults}"

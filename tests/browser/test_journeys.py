@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from bridge.simulator.clint.account import INTEGRATIONS
+from tests.acceptance.deployment import PATH
 from tests.browser.conftest import PEOPLE, Site, in_both_languages
-from tests.browser.looking import Visitor
+from tests.browser.looking import PHONE, Visitor
 from tests.console import PASSWORD, VIEWER
 
 
@@ -158,18 +160,51 @@ def test_a_viewer_changes_nothing(visitor: Visitor, site: Site) -> None:
     visitor.look("viewer", dark=False)
 
 
-def test_the_console_works_by_keyboard(operator: Visitor) -> None:
-    """The first stop is the link past the menu; what has the focus shows it."""
+def test_the_console_works_by_keyboard(operator: Visitor, site: Site) -> None:
+    """A destination connected, events filtered, one retried, a mapping changed: by Tab, Enter and letters alone."""
     page, t = operator.page, operator.text
+    (charge,) = given_up(site, ["keyboard"])
+
     page.goto("/events")
     page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name=t("Skip to content"))
-    expect(skip).to_be_focused()
+    expect(page.get_by_role("link", name=t("Skip to content"))).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
-    page.keyboard.press("Tab")
-    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-    assert outline == "solid"
+    operator.presses(page.get_by_role("link", name=t("Connections"), exact=True))
+    operator.presses(page.get_by_role("link", name=t("New destination")))
+    operator.types(page.get_by_label(t("Name"), exact=True), "teclado")
+    operator.types(page.get_by_role("textbox", name="URL"), f"{site.clint_url}{PATH}{INTEGRATIONS['default']}")
+    operator.presses(page.get_by_role("button", name=t("Save the URL")))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("teclado")
+
+    operator.presses(page.get_by_role("link", name=t("Events"), exact=True))
+    operator.picks(page.get_by_label(t("State"), exact=True), t("Not delivered"))
+    operator.presses(page.get_by_role("button", name=t("Apply")))
+    expect(page).to_have_url(re.compile("state=dead"))
+    operator.presses(page.locator("#rows a[id^=e]").first)
+    operator.presses(page.get_by_role("button", name=t("Retry"), exact=True))
+    site.until_event(charge, "delivered")
+
+    operator.presses(page.get_by_role("link", name=t("Mappings"), exact=True))
+    operator.presses(page.locator("a[href='/mappings/cobranca_paga']"))
+    operator.types(page.get_by_label(t("What it is called")), "Cobrança paga vira negócio")
+    operator.presses(page.get_by_role("button", name=t("See what changes")))
+    operator.presses(page.get_by_role("button", name=t("Save"), exact=True))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Cobrança paga vira negócio")
+    assert operator.errors == []
+
+
+def test_the_menu_of_a_phone_opens_without_a_script(plain: Visitor) -> None:
+    """Closed it takes no room; the button opens it by the keyboard, too."""
+    page, t = plain.page, plain.text
+    page.set_viewport_size({"width": PHONE, "height": 900})
+    page.goto("/events")
+    link = page.get_by_role("link", name=t("Mappings"), exact=True)
+    expect(link).to_be_hidden()
+    plain.reaches(page.locator("summary", has_text=t("Menu")))
+    page.keyboard.press("Enter")
+    plain.presses(link)
+    expect(page.get_by_role("heading", level=1)).to_have_text(t("Mappings"))
 
 
 def test_language_and_light_are_switched(operator: Visitor) -> None:
@@ -263,7 +298,7 @@ def test_only_above_a_hundred_by_the_form_and_the_keyboard(operator: Visitor, si
     site.until_event(site.says("form_small", 0, 60), "delivered")
     site.until_event(site.says("form_large", 1, 1100.5), "delivered")
     page.goto("/mappings")
-    page.get_by_role("link", name="Cobrança paga vira (ou atualiza) negócio").click()
+    page.locator("a[href='/mappings/cobranca_paga']").click()
     operator.look("mapping-form")
     page.get_by_label(f"{t('Value')} 1", exact=True).fill("R$ 100,00")
     page.get_by_label(t("Another field")).select_option("vencimento")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,8 @@ from bridge.journal.search import Kind, Term
 from bridge.model import DeliveryState, Outcome, lane_of
 from bridge.operations import actions
 from tests.bench.history import fill
+from tests.console import opened_console
+from tests.databases import on_both
 from tests.factories import (
     NOW_MS,
     acquire,
@@ -387,3 +390,35 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
         daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, 1_000)
 
     assert scans(journal, found, "deliveries_(dead|cause|line|due|head)|events_(waiting|on_hold)") == []
+
+
+PAGES = (
+    *("/", "/events", "/events/1000003", "/events/1000003/replay", "/attention", "/mappings", "/mappings/paga"),
+    *("/mappings/paga/history", "/mappings/cobranca/run", "/mappings-new", "/customers/default/cus_1", "/connections"),
+    *("/charges/default/pay_1", "/test-charge", "/reconcile", "/alerts", "/people", "/who"),
+    *(f"/events?state={state}" for state in ("delivered", "filtered", "dead", "open", "held", "waiting", "unmapped")),
+    *("/events?mapping=paga&state=dead", "/events?q=ana+souza", "/events?since=2026-11-05&until=2026-11-06&state=dead"),
+    *(f"/attention/confirm?decision={decision}&code=clint.http_422" for decision in ("retry", "replay", "discard")),
+    "/attention/confirm?decision=retry&since=2026-11-01T00:00",
+)
+
+
+@on_both
+def test_no_page_of_the_console_reads_a_whole_table(database_url: str, tmp_path: Path) -> None:
+    """Whatever a page asks, also to count what it lists, is found by an index."""
+    with opened_console(database_url, tmp_path) as console:
+        journal = console.runtime.journal
+        register(journal)
+        many_rows(journal, 1_500)
+        for n in range(3):
+            dead = owe(journal, customer=f"cus_{n}")
+            put_in_state(journal, dead, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+        if not journal.database.is_sqlite:
+            with journal.database.write() as connection:
+                connection.execute(text("ANALYZE"))
+        person = console.operator()
+        with asked(journal) as found:
+            answers = {page: person.get(page).status_code for page in PAGES}
+
+        assert {page: status for page, status in answers.items() if status != 200} == {}
+        assert scans(journal, found, "deliveries_(dead|cause|line|due|head)|events_(waiting|on_hold)") == []

@@ -89,7 +89,7 @@ def test_dead_deliveries_are_grouped_with_cause_and_mend(console: Console) -> No
     assert page.index("não aceita esses valores") < page.index("não entendeu o que foi enviado")
     assert "sem DDD" in page
     assert "Motivo que esta versão não conhece" in page
-    assert "<dd>outro</dd>" in page
+    assert "<small>outro</small>" in page
     assert re.search(r'class="count"[^>]*>3<', page)
 
 
@@ -273,7 +273,7 @@ def test_a_mapping_has_the_same_numbers_everywhere(console: Console) -> None:
     browser = console.operator()
     overview, listed = browser.get("/").text, browser.get("/mappings").text
 
-    assert re.search(r'mapping=cobranca">cobranca</a>.*?class="number less">3<', overview, re.DOTALL)
+    assert re.search(r'mapping=cobranca">cobranca</a>.*?data-label="Filtered">3<', overview, re.DOTALL)
     assert re.search(r'data-label="Filtered">3<', listed)
 
 

@@ -16,8 +16,8 @@ from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import actions
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S
 from bridge.wakeups import QUEUE, workers
-from tests.console import Console, opened_console
-from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state
+from tests.console import MAPPING, Console, opened_console
+from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state, register, revision
 
 
 @pytest.fixture
@@ -59,12 +59,28 @@ def test_what_needs_a_person_comes_first(console: Console) -> None:
         notices.apply(connection, [warning, error], NOW_MS)
     page = console.operator().get("/").text
 
-    order = ["1 delivery failed", "Destination default is paused", "queue stands still", "the key expires"]
+    order = ["1 delivery to default failed", "Destination default is paused", "queue is interrupted", "the key expires"]
     places = [page.index(text) for text in order]
     assert "Action needed" in page
     assert places == sorted(places)
     assert "2 notices" in page
     assert re.search(r'class="figure alarming">1<', page)
+
+
+def test_what_is_off_is_only_counted(console: Console) -> None:
+    """A mapping that is switched off and a destination that none uses have no row, unless something was delivered."""
+    register(console.journal, default="https://clint.example/a", spare="https://clint.example/b")
+    revision(console.journal, "desligada", f"enabled: false{MAPPING}")
+    page = console.operator().get("/").text
+
+    assert "mapping=cobranca" in page
+    assert "mapping=desligada" not in page
+    assert "and 1 that is switched off" in page
+    assert "and 1 that no mapping uses" in page
+    put_in_state(console.journal, owe(console.journal, mapping="desligada", destination="spare"), DeliveryState.STALE)
+    page = console.operator().get("/").text
+    assert "mapping=desligada" in page
+    assert "that no mapping uses" not in page
 
 
 def test_work_that_nobody_does_is_noticed(console: Console) -> None:

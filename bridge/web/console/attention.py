@@ -72,6 +72,7 @@ def index(status: int = 200, faults: Mapping[str, str] | None = None) -> Respons
     listening = _listening()
     with runtime.journal.database.read() as connection:
         known = causes.noted(connection)
+        has_events = bool(queries.accounts(connection))
         kept = destinations.load(connection)
         taken: set[str] = set()
         cards = [_card(connection, cause, known.get(cause.key), kept, listening, taken) for cause in standing]
@@ -89,6 +90,7 @@ def index(status: int = 200, faults: Mapping[str, str] | None = None) -> Respons
         broken=layout.broken_files(),
         failed_to=sorted({cause.about for cause in standing if cause.kind is Kind.DEAD}),
         mappings=sorted(listening),
+        has_events=has_events,
     )
 
 
@@ -174,9 +176,15 @@ def cause_title(kind: Kind, code: str, about: str, of_notice: str) -> str:
 def concern_of(cause: Cause) -> str:
     """Return a cause as one line of the overview."""
     known = reason(cause.code)
-    why = known.means if known else _("A reason that this version does not know")
+    why = known.means if known else _("a reason that this version does not know")
     if cause.kind is Kind.DEAD:
-        return ngettext("{n} delivery failed: {why}", "{n} deliveries failed: {why}", cause.number, why=why)
+        return ngettext(
+            "{n} delivery to {destination} failed: {why}",
+            "{n} deliveries to {destination} failed: {why}",
+            cause.number,
+            destination=cause.about,
+            why=why,
+        )
     if cause.kind is Kind.HELD:
         return ngettext("{n} event on hold: {why}", "{n} events on hold: {why}", cause.number, why=why)
     return title_of(cause)

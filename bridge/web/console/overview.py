@@ -49,7 +49,16 @@ def index() -> ResponseReturnValue:
         standing, noted = layout.standing(connection), causes.noted(connection)
         guided = guide.current(connection)
     set_up = runtime.destinations if names is None else names
+    mappings = sorted(layout.seen_mappings(), key=lambda one: (not one.enabled, one.name))
+    shown = [one for one in mappings if one.enabled or one.name in numbers["of_mapping"]]
     places = {name: one for name, one in state.destinations.items() if names is None or name in names}
+    known = {name: places.get(name) for name in sorted({*places, *set_up})}
+    used = {name for one in shown for name in one.destinations} | set(numbers["of_destination"])
+    in_use = {
+        name: one
+        for name, one in known.items()
+        if name in used or (one and (one.state != "closed" or one.paused_ms is not None))
+    }
     try:
         seen = workers(runtime.redis)
     except (RedisError, SettingsError):
@@ -65,14 +74,16 @@ def index() -> ResponseReturnValue:
         state=state,
         guide=guided,
         workers=seen,
-        known={name: places.get(name) for name in sorted({*places, *set_up})},
+        known=in_use,
+        unused=len(known) - len(in_use),
         urls=runtime.destinations,
         accounts={
             name: [one for one in notices if one.about == name or one.about.startswith(f"{name} ")]
             for name in runtime.accounts
             if person.sees(name)
         },
-        mappings=sorted(layout.seen_mappings(), key=lambda one: (not one.enabled, one.name)),
+        mappings=shown,
+        mappings_off=len(mappings) - len(shown),
         latency={"send": _latency(ATTEMPT_S), "way": _latency(FROM_RECEIPT_S)},
         **numbers,
     )

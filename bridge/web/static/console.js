@@ -10,9 +10,6 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target.querySelector("details.ask[open]")) event.preventDefault();
 });
 
-// On a small screen the menu is a strip that begins at its left end: bring the page's own entry into sight.
-document.querySelector(".side nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-
 // Buttons with data-copy put a text into the clipboard.
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy]");
@@ -20,10 +17,14 @@ document.addEventListener("click", (event) => {
   navigator.clipboard.writeText(button.dataset.copy).then(() => toast(document.body.dataset.copied));
 });
 
-// Selects and dates of a form with data-auto send it when they are changed; its button is for everything else.
+// Selects and dates of a form with data-auto send it when the pointer changes them. By the keyboard each arrow and each
+// digit is a change: the form's button sends those, and everything else.
+let byKeyboard = false;
+document.addEventListener("keydown", () => { byKeyboard = true; }, true);
+document.addEventListener("pointerdown", () => { byKeyboard = false; }, true);
 document.addEventListener("change", (event) => {
   const form = event.target.closest("form[data-auto]");
-  if (form && event.target.matches("select, input[type=date]")) form.requestSubmit();
+  if (form && !byKeyboard && event.target.matches("select, input[type=date]")) form.requestSubmit();
 });
 
 // A box with data-all checks every box of its form with that name.
