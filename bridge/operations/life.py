@@ -583,9 +583,9 @@ def placed(found: Finding, told: Wanted | None, stage: str) -> Finding:
     if told is None or found.deal is None or found.code != Code.SEEN:
         return found
     if told.status not in {"", found.deal.status}:
-        return found._replace(code=Code.OTHER_STATUS)
+        return Finding(Code.OTHER_STATUS, found.deal)
     names = {"", stage.casefold(), found.deal.stage_id.casefold()}
-    return found if told.stage.casefold() in names else found._replace(code=Code.OTHER_STAGE)
+    return found if told.stage.casefold() in names else Finding(Code.OTHER_STAGE, found.deal)
 
 
 def _problem(error: BridgeError) -> Problem:

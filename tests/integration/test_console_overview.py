@@ -54,7 +54,9 @@ def test_what_needs_a_person_comes_first(console: Console) -> None:
     put_in_state(console.journal, owe(console.journal), DeliveryState.DEAD, due_ms=None, finished_ms=NOW_MS)
     actions.pause(console.journal, "default", "gone", NOW_MS)
     with console.journal.database.write() as connection:
-        error = noticed("queue.interrupted", "default queue", NoticeLevel.ERROR, "the queue stands still", "resume it")
+        error = noticed(
+            "queue.interrupted", "default queue", NoticeLevel.ERROR, "the queue is interrupted", "resume it"
+        )
         warning = noticed("key.expiring", "default", NoticeLevel.WARNING, "the key expires", "renew it")
         notices.apply(connection, [warning, error], NOW_MS)
     page = console.operator().get("/").text

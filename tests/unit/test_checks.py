@@ -111,7 +111,7 @@ def test_an_origin_is_no_bad_url(token: str, state: State) -> None:
     settings = replace(settings, values={**settings.values, "CLINT_API_TOKEN": token})
     (check,) = doctor.destinations(settings, [mapping()])
 
-    assert (str(check.name), check.state) == ("CLINT_ORIGIN", state)
+    assert (check.name.facts["destination"], check.state) == ("default", state)
     assert ("Vendas" in str(check.value)) == bool(token)
 
 

@@ -18,6 +18,7 @@ from bridge.journal.notices import Alert
 from bridge.messages import LANGUAGES, Message
 from bridge.operations.read_back import NOT_SEEN
 from bridge.pipeline.account_events import RULES
+from bridge.pipeline.deals import DOUBLED
 from bridge.reasons import WORDS
 from bridge.settings import Settings
 from bridge.worker.sweeper import FAILING
@@ -94,6 +95,7 @@ def test_every_problem_has_words() -> None:
     """Whatever raises a notice can be told."""
     raised = {
         *CODES,
+        DOUBLED,
         FAILING,
         KEY_REFUSED,
         MISSING,
@@ -117,6 +119,7 @@ def test_every_notice_is_among_them() -> None:
     assert makers == {
         "bridge/alerts/plan.py",
         "bridge/pipeline/account_events.py",
+        "bridge/pipeline/deals.py",
         "bridge/operations/read_back.py",
         "bridge/operations/webhooks.py",
         "bridge/worker/tasks.py",
