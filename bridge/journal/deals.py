@@ -86,7 +86,8 @@ def claim_deal(
 ) -> StoredDeal | None:
     """Take the row of a deal key in an origin, which is made where there is none; None while another delivery has it.
 
-    Two destinations that are one origin share its rows: a look into Clint finds the deal of either. `person` is the account and the customer whose event the delivery is of.
+    Destinations that are the same origin share its rows, so that they make no deal beside each other's. `person` is the
+    account and the customer whose event the delivery is of.
     """
     digest = hashed(search_key(connection), f"deal {origin_id} {key}")
     c = deals.c

@@ -20,6 +20,7 @@ COLUMNS = {
     "busy": "429",
     "kills": "workers killed",
     "moved": "moved by a person",
+    "contacts": "contacts",
     "deals": "deals",
     "doubled": "doubled",
     "misplaced": "not in place",

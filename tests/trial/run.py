@@ -91,6 +91,8 @@ class Trial:
     """Answers to writes that were lost."""
     busy: int
     """Requests that were answered 429."""
+    contacts: int
+    """In Clint at the end, which should be as many as customers."""
     judgement: Judgement
 
 
@@ -161,5 +163,6 @@ def run(
         kills=kills,
         lost=struck.get("closes", 0),
         busy=struck.get("429", 0),
+        contacts=site.contacts(),
         judgement=judge(site.asked("writes")["data"], charges),
     )

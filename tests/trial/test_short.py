@@ -32,4 +32,4 @@ def test_each_charge_is_one_deal_in_bad_weather(site: Weather) -> None:
     assert trial.judgement.moved > 0
     assert trial.kills > 3
     assert trial.lost > 60
-    assert site.contacts() == trial.customers
+    assert trial.contacts == trial.customers
