@@ -58,7 +58,7 @@ PLACES = {
     "telefone": "contact.phone",
     "cidade": "contact.fields",
     "empresa": "organization.name",
-    "titulo": "deal.name",
+    "titulo": "deal.fields",
     "valor": "deal.value",
     "vencimento": "deal.fields",
 }
