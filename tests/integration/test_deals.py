@@ -58,7 +58,7 @@ PLACES = {
     "telefone": "contact.phone",
     "cidade": "contact.fields",
     "empresa": "organization.name",
-    "titulo": "deal.fields",
+    "titulo": "deal.name",
     "valor": "deal.value",
     "vencimento": "deal.fields",
 }
