@@ -43,10 +43,12 @@ _PHONE_KEY = re.compile(r"fone|phone|celular|whats|mobile", re.IGNORECASE)
 _OWN_KEYS = {
     ("contact", "name"): "nome name contact_name nome_completo nome_contato nome_do_contato",
     ("organization", "name"): "empresa nome name company organization_name organizacao razao_social nome_da_empresa",
-    ("deal", "name"): "titulo nome title name deal_name nome_do_negocio",
     ("deal", "value"): "valor value deal_value valor_do_negocio",
 }
-"""Keys that name a property of Clint's own, by group and property; case and accents don't count."""
+"""Keys that name a property of Clint's own, by group and property; case and accents don't count.
+
+Not a deal's name: Clint's document calls it "Contact name", so a title might rename the contact.
+"""
 _NATIVES = {"contact": ("email", "phone", "name"), "organization": ("name",), "deal": ("name", "value")}
 
 

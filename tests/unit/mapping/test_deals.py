@@ -95,7 +95,7 @@ def test_payload_has_the_flat_keys_and_the_deal() -> None:
             "nome": "contact.name",
             "email": "contact.email",
             "empresa": "organization.name",
-            "titulo": "deal.name",
+            "titulo": "deal.fields",
             "valor": "deal.value",
             "parcela": "deal.fields",
         },
@@ -227,7 +227,7 @@ def test_property_of_clint_takes_one_key() -> None:
         "fone_2": "contact.fields",
         "name": "contact.fields",
         "apelido": "contact.name",
-        "nome": "deal.name",
+        "nome": "deal.fields",
         "Título": "deal.fields",
     }
 
@@ -373,7 +373,7 @@ def test_checklist_says_what_clint_lacks() -> None:
         "nome": True,
         "email": True,
         "empresa": True,
-        "titulo": True,
+        "titulo": False,
         "valor": True,
         "vencimento": False,
         "uma_chave_muito_comprida": True,
