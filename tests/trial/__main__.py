@@ -5,6 +5,7 @@ What a whole run has found goes to tests/trial/measured.json; `make docs` puts i
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -27,7 +28,7 @@ CHARGES = 3_000
 @click.option("--seed", type=int, default=7, help="Of what is drawn by lot.")
 @click.option("--patience", "patience_s", type=float, default=7_200, help="Seconds after which a run is given up.")
 def main(charges: int, database: tuple[str, ...], seed: int, patience_s: float) -> None:
-    """Try API destinations. Ends with 1 where a charge is not one deal in its place. Logs stay where it says."""
+    """Try API destinations. Ends with 1 where a charge is not one deal in its place; the logs of such a run stay."""
     broken = 0
     for name in database or (SQLITE, POSTGRESQL):
         scratch = Path(tempfile.mkdtemp(prefix=f"trial-{name}-"))
@@ -51,7 +52,9 @@ def main(charges: int, database: tuple[str, ...], seed: int, patience_s: float) 
         click.echo(measured.table({name: measured.row(trial)}))
         if breaches:
             broken += 1
-        elif charges == CHARGES:
+            continue
+        shutil.rmtree(scratch)
+        if charges == CHARGES:
             measured.write(name, trial)
     sys.exit(int(broken > 0))
 
