@@ -358,6 +358,13 @@ class ClintApi:
 
     def fields(self) -> dict[str, dict[str, str]]:
         """Return the types of the account's own fields by their keys, under `deal`, `contact` and `organization`."""
+        return self.account_fields()[0]
+
+    def account_fields(self) -> tuple[dict[str, dict[str, str]], bool]:
+        """Return `fields`, and whether Clint named their keys, so that a key that is not there is one it lacks.
+
+        The document's shape has labels [U], and an answer without any field may be of a shape that is not known.
+        """
         answer = self._request("GET", "/v1/account/fields")
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, list | dict):
@@ -693,8 +700,9 @@ def _user(item: Mapping[str, Any]) -> User:
     return User(_text(item, "id"), _text(item, "email"), name)
 
 
-def _account_fields(items: Sequence[Any]) -> dict[str, dict[str, str]]:
+def _account_fields(items: Sequence[Any]) -> tuple[dict[str, dict[str, str]], bool]:
     """Read both shapes: fields by their keys [P], and one field with its label, which the document shows [U]."""
+    has_labels = False
     found: dict[str, dict[str, str]] = {"deal": {}, "contact": {}, "organization": {}}
     for item in items:
         groups = item.get("fields") if isinstance(item, dict) else None
@@ -704,8 +712,9 @@ def _account_fields(items: Sequence[Any]) -> dict[str, dict[str, str]]:
                 continue
             if isinstance(fields.get("type"), str):
                 fields = {_text(fields, "label"): fields}
+                has_labels = True
             known.update({key: _text(one, "type") for key, one in fields.items() if key and isinstance(one, dict)})
-    return found
+    return found, any(found.values()) and not has_labels
 
 
 def _text(item: object, name: str) -> str:

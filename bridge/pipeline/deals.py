@@ -11,7 +11,8 @@ and what the delivery's next try sees and does:
 | update the contact, add tags | differs: writes | is so: nothing to write |
 
 The mark is committed before the request and goes with its outcome. Nothing is created while a mark is younger than
-`appears_ms`, or a list could not be read.
+`appears_ms`, or a list could not be read, or where the account has no field for the key; nor after a lost create while
+the contact has a new deal that may be the one, without its key.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.clint.api import ClintApi, Contact, Deal, Origin, split_phone
+from bridge.clint.api import CLOCK_TOLERANCE_MS, ClintApi, Contact, Deal, Origin, split_phone
 from bridge.clint.directory import Directory
 from bridge.clint.webhook import Answer
 from bridge.errors import ClintApiFailed, ClintFault, ClintNameUnknown, JournalError
@@ -149,8 +150,6 @@ class _Parts:
     """No request takes longer once it is sent."""
     appears_ms: int
     """For so long a new object may be missing from Clint's lists."""
-    kept_keys: set[tuple[str, str]] = field(default_factory=set)
-    """The (origin, key field) whose deals were seen to carry their key."""
 
 
 class DealSender:
@@ -227,6 +226,8 @@ class DealSender:
         except _Ended as ended:
             return ended.answer
         except ClintNameUnknown as error:
+            if error.kind == "origin":
+                self._parts.directory.forget()  # who resumes the destination has mended it
             return _name_unknown(error)
         except ClintApiFailed as error:
             return _failed(error)
@@ -291,6 +292,7 @@ class _Sending:
         deal = self._known_deal()
         code = "clint.deal_updated"
         if deal is None:
+            self._check_key_field(anew=self._row.creating_ms is not None)
             contact_id = self._find_or_create_contact()
             deal = self._find_deal(contact_id)
             if deal is None:
@@ -316,6 +318,21 @@ class _Sending:
         with suppress(ClintApiFailed):
             return self._parts.directory.field_key(group, name)
         return name
+
+    def _check_key_field(self, *, anew: bool) -> None:
+        """Raise _Ended where the account has no field for the key: a deal without it could not be found again."""
+        with suppress(ClintApiFailed):
+            if self._parts.directory.has_field("deal", self._wanted.key_field, anew=anew) is False:
+                raise self._key_not_kept()
+
+    def _key_not_kept(self) -> _Ended:
+        self._parts.directory.forget()  # who resumes the destination has made the field
+        text = N_(
+            "Clint did not keep the field {field}, by which the bridge finds a deal again: make this field for "
+            "deals in Clint, of the type text, and resume the destination"
+        )
+        detail = Message(text, {"field": self._wanted.key_field})
+        return _Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", detail))
 
     # ------------------------------------------------------------ the deal
 
@@ -360,6 +377,7 @@ class _Sending:
                 status = missed.error.status if missed.error else None
                 answer = Answer(Outcome.RETRY, status, "clint.not_everywhere", Message(text, facts), wait_s)
                 raise _Ended(answer)
+            self._check_for_keyless(searches[0].deals)
             return None
         first = min(mine, key=lambda deal: (deal.times_ms.get("created_at", 0), deal.id))
         ours = row.creating_ms is not None
@@ -376,6 +394,38 @@ class _Sending:
         )
         self._save(after, [_doubled(self._delivery.destination, first, mine)] if len(mine) > 1 else [])
         return first
+
+    def _check_for_keyless(self, listed: Sequence[Deal]) -> None:
+        """Raise _Ended where one of the contact's deals may be what a create made whose answer and key were lost."""
+        wanted, parts, creating_ms = self._wanted, self._parts, self._row.creating_ms
+        if creating_ms is None:
+            return
+        earliest_ms = creating_ms - CLOCK_TOLERANCE_MS
+        latest_ms = creating_ms + parts.longest_ms + parts.appears_ms
+        alike = {
+            deal.id
+            for deal in listed
+            if not deal.field(wanted.key_field)
+            and earliest_ms <= deal.times_ms.get("created_at", creating_ms) <= latest_ms
+            and self._may_be_made_of_this(deal)
+        }
+        with parts.journal.database.read() as connection:
+            alike -= deals.known_ids(connection, alike)
+        if alike:
+            parts.directory.forget()
+            text = N_(
+                "the answer to a create was lost, and the deal {deal} may be the one, without its key in the field "
+                "{field}: write the key there in Clint, or remove the deal, and resume the destination"
+            )
+            detail = Message(text, {"deal": ", ".join(sorted(alike)), "field": wanted.key_field})
+            raise _Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", detail))
+
+    def _may_be_made_of_this(self, deal: Deal) -> bool:
+        """Return whether nothing that Clint shows of the deal is other than this delivery creates it."""
+        value = self._wanted.value
+        if value is not None and deal.value is not None and round(deal.value - value, 2) != 0:
+            return False
+        return all(deal.field(name) in {"", text} for name, text in self._fields.items())
 
     def _create_deal(self, contact_id: str) -> Deal:
         wanted, parts = self._wanted, self._parts
@@ -422,41 +472,25 @@ class _Sending:
         return self._look_at_new(deal_id, contact_id)
 
     def _look_at_new(self, deal_id: str, contact_id: str) -> Deal:
-        """Return the deal that was just created.
-
-        It is read where its stage is Clint's choice, its status is to be written, or no deal was seen with its key yet.
-        """
-        wanted, parts = self._wanted, self._parts
-        proof = (self._origin.id, wanted.key_field)
-        if self._stage_id and wanted.status in {"", "OPEN"} and proof in parts.kept_keys:
-            return Deal(
-                deal_id,
-                self._origin.id,
-                self._stage_id,
-                "",
-                "OPEN",
-                fields=self._fields,
-                contact_id=contact_id,
-                user_id=self._user_id,
-                value=wanted.value,
-            )
-        deal = parts.api.deal(deal_id)
-        if deal is None:
+        """Return the deal that was just created, which must carry its key, with the values that it was created with."""
+        wanted = self._wanted
+        deal = self._parts.api.deal(deal_id)
+        if deal is None and self._stage_id:
+            # The next delivery of the deal looks for its key.
+            deal = Deal(deal_id, self._origin.id, self._stage_id, "", "OPEN", contact_id=contact_id)
+        elif deal is None:
             text = N_("deal {deal} was created and does not show yet")
             raise _Ended(_postponed("clint.deal_may_appear", Message(text, {"deal": deal_id}), BUSY_S))
-        if deal.field(wanted.key_field) != wanted.key:
-            # After a lost answer the deal could not be found again, and there would be a second one.
-            text = N_(
-                "Clint did not keep the field {field}, by which the bridge finds a deal again: make this field for "
-                "deals in Clint, of the type text, and resume the destination"
-            )
-            raise _Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", Message(text, {"field": wanted.key_field})))
-        parts.kept_keys.add(proof)
-        return deal
+        elif deal.field(wanted.key_field) != wanted.key:
+            raise self._key_not_kept()
+        return replace(deal, fields=self._fields, user_id=self._user_id, value=wanted.value)
 
     def _update_deal(self, deal: Deal) -> tuple[Deal, bool, bool]:
         """Write what differs; return the deal, whether it was changed, and whether a person's place for it was kept."""
         wanted, parts = self._wanted, self._parts
+        lacks_key = deal.field(wanted.key_field) != wanted.key
+        if lacks_key:
+            self._check_key_field(anew=True)
         is_ours = self._is_ours(deal)
         is_elsewhere = deal.origin_id not in {"", self._origin.id}
         kept = (not is_ours or is_elsewhere) and not wanted.override
@@ -509,6 +543,8 @@ class _Sending:
             noted = replace(noted, stage_id=after.stage_id, status=after.status)
         self._save(noted)
         failpoint("deal.update_noted")
+        if lacks_key and (now := parts.api.deal(deal.id)) is not None and now.field(wanted.key_field) != wanted.key:
+            raise self._key_not_kept()
         return after, True, kept and self._differs(after)
 
     def _is_ours(self, deal: Deal) -> bool:

@@ -147,6 +147,11 @@ class World:
         self.work()
         return self.code(id_)
 
+    def resume(self) -> None:
+        """Resume the destination, as a person does."""
+        with self.journal.database.write() as connection:
+            destinations.resume(connection, "vendas", self.clock())
+
     def code(self, id_: int) -> str:
         """Return the code of a delivery's last attempt."""
         return str(tries_of(self.journal, id_)[-1]["code"])
@@ -472,11 +477,105 @@ def test_a_key_that_clint_does_not_keep_stops_the_destination(world: World) -> N
     assert row_of(world.journal, id_)["waiting"] == "paused"
 
     world.clint.crm.add_field("DEAL", "chave_nossa")
-    with world.journal.database.write() as connection:
-        destinations.resume(connection, "vendas", world.clock())
+    world.resume()
     world.work()
     assert world.state(id_) == "delivered"
     assert world.clint.count("chave_nossa") == {"pay_1": 1}
+
+
+def test_without_its_field_no_deal_is_made_and_none_twice(world: World) -> None:
+    """The field goes after the account was read, and the answer to the create is lost: no second deal is made.
+
+    The deal without a key is named; with its key it goes on.
+    """
+    world.clock.now_ms = round(time.time() * 1000)
+    sender = world.sender()
+    world.owe(payload("pay_0"))
+    world.work(sender=sender)
+    world.clint.knobs.turn(unknown_fields="drop")
+    del world.clint.crm.fields["DEAL"][KEY_FIELD]
+    world.clint.faults.breaks("closes", path="/v1/deals", method="POST", times=1)
+    id_ = world.owe()
+    world.work(sender=sender)
+    assert world.code(id_) == "clint.create_unknown"
+    for _ in range(2):
+        world.clock.go(80)
+        world.resume()
+        world.work(sender=sender)
+        assert world.code(id_) == "clint.key_not_kept"
+        assert row_of(world.journal, id_)["waiting"] == "paused"
+    assert len(world.clint.deals) == 2
+
+    world.clint.crm.add_field("DEAL", KEY_FIELD)
+    world.resume()
+    world.work(sender=sender)
+    lost = next(deal for deal in world.clint.crm.deals.values() if KEY_FIELD not in deal["fields"])
+    assert (row_of(world.journal, id_)["reason_code"], len(world.clint.deals)) == ("clint.key_not_kept", 2)
+    assert lost["id"] in read_message(row_of(world.journal, id_)["reason"]).text()
+
+    world.clint.crm.change_deal(lost, "person", {KEY_FIELD: "pay_1"})
+    world.resume()
+    world.work(sender=sender)
+    assert world.state(id_) == "delivered"
+    assert world.clint.count(KEY_FIELD) == {"pay_0": 1, "pay_1": 1}
+
+
+def test_where_the_list_of_fields_says_nothing_a_deal_without_a_key_is_not_made_twice(world: World) -> None:
+    """The document's shape has no keys; the contact's new deal, with nothing else than this one's, is named."""
+    world.clock.now_ms = round(time.time() * 1000)
+    world.clint.knobs.turn(unknown_fields="drop", fields_shape="single", deal_extras=("value",))
+    contact = world.clint.crm.keep_contact("ana@example.com", None, "Ana", {})
+    origin = world.clint.crm.origin("Vendas")
+    stage = world.clint.crm.stage_id(origin["id"], NEW)
+    world.clint.crm.add_deal(origin["id"], contact, stage, value=5.0)  # a person's, of another value
+    del world.clint.crm.fields["DEAL"][KEY_FIELD]
+    world.clint.faults.breaks("closes", path="/v1/deals", method="POST", times=1)
+    id_ = world.owe()
+    world.work()
+    world.clock.go(80)
+    world.work()
+
+    assert row_of(world.journal, id_)["reason_code"] == "clint.key_not_kept"
+    assert len(world.clint.deals) == 2
+
+
+def test_a_field_that_goes_while_the_worker_runs_is_noticed_at_the_next_deal(world: World) -> None:
+    """The deal that was made says so; a resume without the field pauses again; with it the deal gets its key."""
+    sender = world.sender()
+    world.owe(payload("pay_0"))
+    world.work(sender=sender)
+    world.clint.knobs.turn(unknown_fields="drop")
+    del world.clint.crm.fields["DEAL"][KEY_FIELD]
+    id_ = world.owe()
+    world.work(sender=sender)
+    assert world.code(id_) == "clint.key_not_kept"
+
+    world.resume()
+    world.work(sender=sender)
+    assert world.code(id_) == "clint.key_not_kept"
+    assert row_of(world.journal, id_)["waiting"] == "paused"
+
+    world.clint.crm.add_field("DEAL", KEY_FIELD)
+    world.resume()
+    world.work(sender=sender)
+    assert world.state(id_) == "delivered"
+    assert world.clint.count(KEY_FIELD) == {"pay_0": 1, "pay_1": 1}
+
+
+def test_a_key_that_is_lost_later_is_written_again_or_pauses(world: World) -> None:
+    """The next event of the deal writes it; where Clint does not keep it the destination pauses."""
+    world.sends()
+    (deal,) = world.clint.crm.deals.values()
+    del deal["fields"][KEY_FIELD]
+    assert world.sends() == "clint.deal_updated"
+    assert world.clint.count(KEY_FIELD) == {"pay_1": 1}
+
+    world.clint.knobs.turn(unknown_fields="drop")
+    del deal["fields"][KEY_FIELD]
+    del world.clint.crm.fields["DEAL"][KEY_FIELD]
+    world.clint.knobs.turn(fields_shape="single")  # only the deal itself shows it
+    assert world.sends(payload(funnel={"stage": PAID})) == "clint.key_not_kept"
+    assert world.place() == (PAID, "OPEN")
 
 
 def test_keys_that_clint_cuts_are_the_same_keys(world: World) -> None:
@@ -689,6 +788,18 @@ def test_an_origin_that_is_removed_while_it_is_cached_pauses_too(world: World) -
     assert row_of(world.journal, id_)["reason_code"] == "clint.origin_gone"
 
 
+def test_after_a_resume_the_origin_is_looked_for_anew(world: World) -> None:
+    """The same process has just read that it is gone; it is there again, and the delivery goes."""
+    sender = world.sender()
+    id_ = world.owe(payload(funnel={"origin": "Pós-venda"}))
+    world.work(sender=sender)
+    assert row_of(world.journal, id_)["reason_code"] == "clint.origin_gone"
+    world.clint.crm.origin("Vendas")["name"] = "Pós-venda"
+    world.resume()
+    world.work(sender=sender)
+    assert world.state(id_) == "delivered"
+
+
 def test_a_payload_of_a_webhook_is_dead_and_says_to_replay(world: World) -> None:
     """It was decided before the destination became an origin, so nothing says which deal it is about."""
     id_ = world.owe(json.dumps(ANA))
@@ -770,6 +881,18 @@ def test_two_destinations_of_one_origin_have_one_deal(world: World) -> None:
     assert world.sends() == "clint.deal_created"
     assert world.sends(payload(funnel={"stage": PAID}), destination="cobrancas") == "clint.deal_updated"
     assert world.place() == (PAID, "OPEN")
+
+
+@pytest.mark.parametrize("how", ["keep", "override"])
+def test_another_destination_of_the_origin_keeps_a_persons_place(world: World, how: str) -> None:
+    """`send_to` is changed to a destination that is the same origin: what a person did stays so."""
+    world.urls["cobrancas"] = origin_url("Vendas")
+    register(world.journal, **world.urls)
+    world.sends(payload(funnel={"moved_by_person": how}))
+    world.clint.person.moves(world.deal()["id"], OVERDUE, "LOST")
+    world.sends(payload(funnel={"moved_by_person": how, "stage": PAID, "status": "won"}), destination="cobrancas")
+
+    assert world.place() == ((OVERDUE, "LOST") if how == "keep" else (PAID, "WON"))
 
 
 @on_both
