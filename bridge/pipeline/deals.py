@@ -66,6 +66,10 @@ class Wanted:
     tags: tuple[str, ...]
     override: bool
     """Whether stage and status are written also where a person moved the deal."""
+    own_stages: tuple[str, ...]
+    """Every stage that the mapping may say; none: it says nothing about stages."""
+    own_statuses: frozenset[str]
+    """Every status that the mapping may say, and OPEN, which a new deal has."""
     make_again: bool
     """Whether a deal that was removed in Clint is made again."""
     find_contact_by: tuple[str, ...]
@@ -110,6 +114,8 @@ def read_payload(text: str) -> Wanted | None:
         user=_text(funnel.get("user")),
         tags=tuple(funnel.get("tags") or ()),
         override=funnel.get("moved_by_person") == "override",
+        own_stages=tuple(funnel.get("own_stages") or ()),
+        own_statuses=frozenset({"OPEN", *(_text(one).upper() for one in funnel.get("own_statuses") or ())}),
         make_again=funnel.get("removed") == "make_again",
         find_contact_by=tuple(funnel.get("find_contact_by") or ("email", "phone")),
         name=groups["deal"].get("name", ""),
@@ -380,20 +386,36 @@ class _Sending:
             self._check_for_keyless(searches[0].deals)
             return None
         first = min(mine, key=lambda deal: (deal.times_ms.get("created_at", 0), deal.id))
-        ours = row.creating_ms is not None
+        if row.creating_ms is not None:
+            place = (row.wanted_stage_id, row.wanted_status)  # as the bridge created it
+        elif self._may_be_written_by_bridge(first):
+            place = (first.stage_id, first.status)
+        else:
+            # A person's: it differs from every place that the bridge writes, so also from this one.
+            place = (self._stage_id or None, wanted.status or "OPEN")
         after = replace(
             row,
             contact_id=first.contact_id or contact_id,
             deal_id=first.id,
             creating_ms=None,
-            # As the bridge created it; of a deal that it knows nothing of, nothing.
-            stage_id=row.wanted_stage_id if ours else None,
-            status=row.wanted_status if ours else None,
+            stage_id=place[0],
+            status=place[1],
             wanted_stage_id=None,
             wanted_status=None,
         )
         self._save(after, [_doubled(self._delivery.destination, first, mine)] if len(mine) > 1 else [])
         return first
+
+    def _may_be_written_by_bridge(self, deal: Deal) -> bool:
+        """Return whether a deal that the journal knows nothing of is where the mapping puts deals at some event."""
+        wanted, origin = self._wanted, self._origin
+        stages: set[str] = set()
+        for name in wanted.own_stages:
+            with suppress(ClintNameUnknown):
+                stages.add(self._parts.directory.stage_id(origin.id, name))
+        if wanted.own_stages and origin.stages:
+            stages.add(origin.stages[0].id)  # where Clint puts a new deal without a stage
+        return deal.status in wanted.own_statuses and (not wanted.own_stages or deal.stage_id in stages)
 
     def _check_for_keyless(self, listed: Sequence[Deal]) -> None:
         """Raise _Ended where one of the contact's deals may be what a create made whose answer and key were lost."""

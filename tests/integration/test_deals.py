@@ -79,6 +79,8 @@ def payload(
         "moved_by_person": "keep",
         "removed": "leave",
         "find_contact_by": ["email", "phone"],
+        "own_stages": [NEW, PAID, REFUNDED],
+        "own_statuses": ["open", "won", "lost"],
         "places": {name: PLACES[name] for name in flat},
     }
     return json.dumps({**flat, "funnel": {**told, **(funnel or {})}})
@@ -447,6 +449,30 @@ def test_a_deal_that_the_journal_does_not_know_is_found_by_its_key(world: World,
     assert world.sends(payload(funnel={"stage": REFUNDED, "status": "lost"})) == "clint.deal_updated"
     assert world.clint.count(KEY_FIELD) == {"pay_1": 1}
     assert world.place() == (REFUNDED, "LOST")
+
+
+@pytest.mark.parametrize(
+    ("how", "stage", "status", "own"),
+    [
+        ("keep", OVERDUE, "OPEN", ["open", "won", "lost"]),
+        ("keep", NEW, "LOST", ["won"]),
+        ("override", OVERDUE, "LOST", ["won"]),
+    ],
+)
+def test_an_adopted_deal_where_no_event_puts_it_is_a_persons(
+    world: World, how: str, stage: str, status: str, own: list[str]
+) -> None:
+    """The journal was restored and knows nothing of the deal; it stays so over all later events."""
+    told = {"moved_by_person": how, "own_statuses": own}
+    world.sends(payload(funnel=told))
+    world.clint.person.moves(world.deal()["id"], stage, status)
+    with world.journal.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM deals")
+
+    for value in (1, 2):
+        world.sends(payload(funnel={**told, "stage": PAID, "status": "won", "value": value}))
+    assert world.place() == ((stage, status) if how == "keep" else (PAID, "WON"))
+    assert world.deal()["value"] == 2
 
 
 def test_two_deals_with_one_key_are_a_notice_and_never_a_third(world: World) -> None:
