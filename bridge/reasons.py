@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bridge.messages import N_, Message, _, verbatim
 from bridge.model import Waiting
@@ -115,21 +115,62 @@ def deal_said(detail: str | None) -> str:
     return deal_message(detail).text()
 
 
-def deal_message(detail: str | None) -> Message:
-    """Return what was found of a delivery's deal; a column of an older version holds the sentence itself."""
+def deal_message(
+    detail: str | None, *, with_texts: bool = True, shown: Callable[[str, str], str] = lambda text, _name: text
+) -> Message:
+    """Return what was found of a delivery's deal; a column of an older version holds the sentence itself.
+
+    What differs is named with what was sent and what is seen; without texts, which may be personal data, it is named
+    only. `shown` is called with a text and the key of its field.
+    """
     try:
         facts = json.loads(detail or "")
         code = facts.pop("code")
     except (ValueError, AttributeError, KeyError):
         return verbatim(detail) if detail else Message("")
     found = find_reason(code)
+    differences, unseen = facts.pop("differences", ()), facts.pop("unseen", ())
     said = {name: deal_status(value) if name in _OF_STATUS else value for name, value in facts.items()}
     parts = {name: Message(_DEAL_FACTS.get(name, "{value}"), {"value": value}) for name, value in said.items()}
-    more = ", ".join(f"{{{name}}}" for name in parts)
+    for number, one in enumerate(differences, 1):
+        parts[f"difference{number}"] = _difference(one, shown) if with_texts else Message("{name}", _named(one))
+    if unseen:
+        names = ", ".join(f"{{name{number}}}" for number in range(1, len(unseen) + 1))
+        named = {f"name{number}": _name(one) for number, one in enumerate(unseen, 1)}
+        parts["unseen"] = Message(N_("not shown by Clint: {names}"), {"names": Message(names, named)})
+    more = "; ".join(f"{{{name}}}" for name in parts) if differences else ", ".join(f"{{{name}}}" for name in parts)
     means = Message(found.means) if found else code
     return Message(f"{{means}} ({more})" if more else "{means}", {"means": means, **parts})
 
 
+def _difference(one: Mapping[str, str], shown: Callable[[str, str], str]) -> Message:
+    wanted, seen = ({"text": shown(one.get(name, ""), one.get("field", ""))} for name in ("wanted", "seen"))
+    if one["what"] == "status":
+        texts: dict[str, Any] = {"wanted": deal_status(wanted["text"]), "seen": deal_status(seen["text"])}
+    else:
+        texts = {"wanted": Message("“{text}”", wanted), "seen": Message("“{text}”", seen)}
+    if not seen["text"]:
+        texts["seen"] = Message(N_("nothing"))
+    return Message(N_("{name}: sent {wanted}, seen {seen}"), {**_named(one), **texts})
+
+
+def _named(one: Mapping[str, str]) -> dict[str, Any]:
+    if field := one.get("field"):
+        return {"name": Message(N_("field {field}"), {"field": field})}
+    return {"name": _name(one["what"])}
+
+
+def _name(what: str) -> Message:
+    return Message(_OF_DEAL[what]) if what in _OF_DEAL else Message(N_("field {field}"), {"field": what})
+
+
+_OF_DEAL = {
+    "origin": N_("origin"),
+    "stage": N_("stage"),
+    "status": N_("status"),
+    "value": N_("value"),
+    "user": N_("user"),
+}
 _DEAL_FACTS = {
     "stage": N_("stage {value}"),
     "status": N_("status {value}"),
@@ -402,6 +443,41 @@ REASONS: Mapping[str, Reason] = {
     ),
     "deal.ambiguous": Reason(
         N_("another delivery of the same customer was sent about then, and nothing shows which one wrote the deal")
+    ),
+    "deal.differs": Reason(
+        N_("the deal is not as it was sent"),
+        N_("Clint did not take all of it, a field has another type, or the integration sets something else"),
+        N_(
+            "compare what was sent with what is seen; fix the mapping, the field in Clint, or the integration's "
+            "screen; see: bridge clint check, bridge mappings checklist"
+        ),
+    ),
+    "deal.changed": Reason(
+        N_("the deal is not as it was sent, and somebody changed it in Clint since"),
+        N_("a person, or another program"),
+    ),
+    "deal.unsure": Reason(
+        N_(
+            "the deal is not as it was sent; Clint does not tell when it was changed, so a person may have changed it, "
+            "or Clint does not show the change yet"
+        ),
+        todo=N_("open the deal in Clint and compare"),
+    ),
+    "deal.kept": Reason(
+        N_("a person moved the deal, and it stays where they put it, as the mapping says; all else is as it was sent"),
+        todo=N_("nothing; where the mapping must win: moved_by_person: override"),
+    ),
+    "deal.later": Reason(
+        N_("a later delivery wrote to the same deal, so that it is no longer as this one sent it"),
+        todo=N_("look at that delivery"),
+    ),
+    "deal.gone": Reason(
+        N_("Clint no longer has the deal that the bridge wrote"),
+        N_("a person removed it"),
+    ),
+    "deal.hidden": Reason(
+        N_("Clint does not show the field with the deal's key, so nothing proves that it is this deal"),
+        todo=N_("look for the field in Clint: bridge clint check"),
     ),
     "deal.no_contact": Reason(
         N_("the payload has neither an e-mail nor a phone to look for a deal by"), todo=_FIX_MAPPING

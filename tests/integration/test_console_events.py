@@ -271,7 +271,11 @@ def test_an_event_that_waits_says_why(console: Console) -> None:
         ({"state": "retrying", "waiting": "circuit", "due_ms": NOW_MS + 9_000}, "it is probed in 9 seconds"),
         ({"state": "retrying", "waiting": "paused"}, "until the destination is resumed"),
         ({"state": "sending"}, "Is being sent right now"),
-        ({"state": "delivered", "read_back": "not_seen"}, "Deal not found in Clint"),
+        ({"state": "delivered", "read_back": "not_seen"}, "Deal not confirmed in Clint"),
+        (
+            {"state": "delivered", "read_back": "not_seen", "read_back_detail": '{"code": "deal.differs"}'},
+            "contradicts what was sent",
+        ),
         ({"state": "dead", "reason_code": "nobody.knows", "reason": "old words"}, "Old words"),
         ({"state": "dead"}, "Not delivered"),
     ],
