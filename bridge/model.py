@@ -61,6 +61,9 @@ FINISHED = frozenset({_S.DELIVERED, _S.FILTERED, _S.STALE, _S.DEAD, _S.DISCARDED
 NOT_SENT = frozenset({_S.FILTERED, _S.STALE, _S.DISCARDED})
 """States of a replay that take nothing back: what the mapping delivered of the event before still stands."""
 
+DISCARDABLE = frozenset({_S.PENDING, _S.RETRYING, _S.DEAD})
+"""The states from which a person or a replay may discard a delivery."""
+
 TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     _S.PENDING: frozenset({_S.SENDING, _S.STALE, _S.DEAD, _S.DISCARDED}),
     # Discarded: there is nothing left to do, such as for a deal that was removed in Clint.

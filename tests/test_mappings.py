@@ -111,7 +111,7 @@ GUIDE = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = [fence for fence in fences(GUIDE) if fence.language == "yaml"]
 CLINT = ClintDirectory(
     origins={"ori_1": ("Vendas", (("sta_1", "Nova"), ("sta_2", "Vencida"), ("sta_3", "Paga")))},
-    fields={"deal": {"codigo_asaas": "TEXT"}},
+    fields={"deal": {"codigo_asaas": "TEXT", "titulo": "TEXT"}},
 )
 GUIDE_KNOWN = Setup(
     frozenset({"default"}), frozenset({"default", "vencidas", "vendas"}), ROOT, api={"vendas": "Vendas"}, clint=CLINT

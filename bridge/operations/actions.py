@@ -15,7 +15,7 @@ from bridge.journal.queries import DeadFilter
 from bridge.journal.schema import deliveries as table
 from bridge.journal.schema import events as event_table
 from bridge.messages import N_, Message, message
-from bridge.model import FINISHED, TRANSITIONS, DeliveryState, EventState
+from bridge.model import DISCARDABLE, FINISHED, TRANSITIONS, DeliveryState, EventState
 
 
 def retry(
@@ -79,7 +79,7 @@ def _discard(
 ) -> DeliveryState:
     before = _locked(connection, delivery_id, dead_by_ms)
     state = DeliveryState(before.state)
-    if DeliveryState.DISCARDED not in TRANSITIONS[state]:
+    if state not in DISCARDABLE:
         what = N_("delivery {delivery} is {state} and can't be discarded")
         raise IllegalTransition(what, delivery=delivery_id, state=Message(state.value))
     reason = N_("a replay replaced it") if replaced else N_("a person discarded it")

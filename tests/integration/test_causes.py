@@ -342,7 +342,7 @@ def test_menu_overview_and_page_count_the_same(sqlite_url: str, tmp_path: Path, 
 
         assert len(articles(page)) == number
         assert (int(badge[1]) if badge else 0) == number
-        assert len(re.findall(r'href="/attention#cause-\w+"', overview)) == min(number, 8)
+        assert len(re.findall(r'href="/attention#cause-\w+"', overview)) == min(number, 5)
         for one in re.findall(r'href="/attention#(cause-\w+)"', overview):
             assert f'id="{one}"' in page
 

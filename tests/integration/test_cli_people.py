@@ -13,6 +13,7 @@ from sqlalchemy import insert, update
 from bridge.errors import DeliveriesOpen
 from bridge.journal import Journal, audit, deliveries, destinations, events, jobs, privacy, queries
 from bridge.journal.audit import Actor
+from bridge.journal.deals import Claim, claim_deal
 from bridge.journal.encryption import sealed_columns
 from bridge.journal.queries import EventFilter
 from bridge.journal.schema import attempts, metadata
@@ -76,6 +77,7 @@ def fill(journal: Journal, state: DeliveryState = DeliveryState.DEAD) -> int:
         write(connection, [Term(EMAIL, Kind.EMAIL, *WHO), Term(CPF, Kind.DOCUMENT, *WHO)])
         write(connection, [Term(text, Kind.SUBJECT, *WHO) for text in ("ana", "souza")])
         write(connection, [Term("00042", Kind.OBJECT, "default", "pay_ana"), Term("x", Kind.SUBJECT, "default", "c")])
+        claim_deal(connection, "default", "pay_ana", WHO, Claim(mine.lane, 1, id_, NOW_MS), NOW_MS)
         connection.execute(insert(customer_table).values(account=WHO[0], id=WHO[1], person=PERSON, seen_ms=NOW_MS))
         for kind, result in JOBS.items():
             job = jobs.begin(connection, kind, "default", {}, "Ana", NOW_MS)

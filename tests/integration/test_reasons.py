@@ -200,7 +200,7 @@ class Sending:
         self.journal = journal
         self.clock = Clock()
         self.stack = ExitStack()
-        self.client: dict[str, Any] = {"allow_private": True, "deadline_s": 0.2}
+        self.client: dict[str, Any] = {"allow_private": True, "deadline_s": 2.0}
         self.urls: dict[str, str] = {}
         self.pace: Pacing | None = None
         self.tries = 3
@@ -216,6 +216,11 @@ class Sending:
         """Let the destination answer so."""
         self.leads_to(self.stack.enter_context(Peer(Reply(status, **more))).url)
 
+    def answers_too_late(self) -> None:
+        """Let the destination answer after the deadline."""
+        self.client["deadline_s"] = 0.2
+        self.answers(200, after_s=0.6)
+
     def resolves(self, *addresses: str) -> None:
         """Let the destination's name lead there, or nowhere."""
 
@@ -224,7 +229,7 @@ class Sending:
                 raise NameNotResolved("no address")
             return list(addresses)
 
-        self.client = {"lookup": lookup, "deadline_s": 0.2, "allow_private": False}
+        self.client = {"lookup": lookup, "deadline_s": 2.0, "allow_private": False}
         self.leads_to("https://clint.example/a")
 
     def lease(self, owner: str = "worker") -> Lease:
@@ -347,7 +352,7 @@ SENT: list[tuple[str, Sends, tuple[str, ...]]] = [
     status(404, "404", code="clint.removed"),
     status(302, "302", code="clint.redirect"),
     *(status(number) for number in (400, 401, 403, 413, 422, 418, 429, 503)),
-    ("clint.timeout", then_run(lambda sending: sending.answers(200, after_s=0.6)), ("0.2 s",)),
+    ("clint.timeout", then_run(lambda sending: sending.answers_too_late()), ("0.2 s",)),
     ("clint.connection", to_a_closed_port, ("connection",)),
     ("clint.dns", then_run(lambda sending: sending.resolves()), ("name",)),
     ("clint.private_address", then_run(lambda sending: sending.resolves("127.0.0.1")), ("this machine",)),

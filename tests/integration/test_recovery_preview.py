@@ -39,6 +39,10 @@ class World:
         self.asked = 0
         self.enricher = Enricher({"default": self}, Cache(OptionalRedis(None)))
 
+    def is_api(self, _destination: str) -> bool:
+        """Say that every destination is a webhook."""
+        return False
+
     def get_object(self, _name: str, _object_id: str) -> dict[str, Any]:
         """Answer for Asaas."""
         self.asked += 1

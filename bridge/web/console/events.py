@@ -23,7 +23,7 @@ from bridge.mapping.evaluate import spread
 from bridge.mapping.model import FETCHABLE
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
-from bridge.model import NOT_SENT, TRANSITIONS, DeliveryState, EventState
+from bridge.model import DISCARDABLE, NOT_SENT, TRANSITIONS, DeliveryState, EventState
 from bridge.operations import actions
 from bridge.operations import explain as explaining
 from bridge.operations.explain import Conditions
@@ -205,7 +205,7 @@ class Verdict:
 
     @property
     def can_discard(self) -> bool:
-        return DeliveryState.DISCARDED in TRANSITIONS[DeliveryState(self.row["state"])]
+        return DeliveryState(self.row["state"]) in DISCARDABLE
 
 
 def _event(id_: int, delivery_id: int | None = None) -> Row:

@@ -310,11 +310,9 @@ def test_threads_share_a_client(clint: ClintClient) -> None:
     """Deliveries in flight at once don't wait for each other."""
     with Peer(Reply(after_s=0.1)) as peer:
         threads = [threading.Thread(target=send, args=(clint, peer.url)) for _ in range(20)]
-        started_s = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-        assert time.monotonic() - started_s < 1.0
         assert peer.most_at_once > 5
