@@ -517,7 +517,8 @@ WORDS: Mapping[str, AlertWords] = {
         N_("Deliveries that need a person"), N_("See the reason with `bridge deliveries list --state dead` and decide.")
     ),
     "delivery.not_seen": AlertWords(
-        N_("Delivered, but no deal was seen in Clint"), N_("Look at the integration's Históricos in Clint.")
+        N_("Delivered, but the deal is not confirmed in Clint"),
+        N_("Open the event: it says what was found, and what to do."),
     ),
     "destination.paused": AlertWords(
         N_("Destination paused: nothing is sent"), N_("Fix the integration's URL, or run `bridge destinations resume`.")

@@ -28,7 +28,7 @@ from bridge.model import NoticeLevel, ReadBack
 from bridge.operations import proof
 from bridge.operations.proof import NO_FAULT, Code, Finding, Other, Sent, Verdict, Written
 from bridge.pipeline.active_mappings import ActiveMapping
-from bridge.pipeline.deals import read_payload
+from bridge.pipeline.deals import Wanted, read_payload
 from bridge.reasons import deal_message
 from bridge.settings import origin_of
 
@@ -52,29 +52,37 @@ def sent_deliveries(
     `urls` are those of the destinations by name, as in `settings.origin_of`.
     """
     rows = deliveries.sent_to(connection, account, subject)
-    written = _written(connection, rows, urls)
-    by_webhook = _sent(connection, [row for row in rows if row.id not in written], active)
-    found: dict[int, Sent | Written] = {**by_webhook, **written}
+    told = {row.id: wanted for row in rows if row.payload and (wanted := read_payload(row.payload))}
+    found: dict[int, Sent | Written] = {**_sent(connection, rows, told, active)}
+    found |= _written(connection, rows, told, urls)
     return {row.id: found[row.id] for row in rows}
 
 
 def _sent(
-    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], active: Sequence[ActiveMapping]
+    connection: Connection,
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    told: Mapping[int, Wanted],
+    active: Sequence[ActiveMapping],
 ) -> dict[int, Sent]:
+    """Return the deliveries by webhooks; `told` is what those by the API want, which may write the same deals."""
     places = destinations.load(connection)
     origins = {name: place.origin_id or "" for name, place in places.items()}
     status = statuses(one.mapping for one in active)
     fields = {one.mapping.name: one.mapping.fields for one in active}
     payloads = {row.id: flat(json.loads(row.payload)) if row.payload else {} for row in rows}
-    texts = {id_: proof.texts_of(payload) for id_, payload in payloads.items()}
+    keys = {id_: {wanted.key_field: wanted.key} for id_, wanted in told.items()}
+    texts = {id_: proof.texts_of(payload | keys.get(id_, {})) for id_, payload in payloads.items()}
+    asked = {row.id: told[row.id].status if row.id in told else status.get(row.destination, "") for row in rows}
     found = {}
     for row in rows:
+        if row.id in told:
+            continue
         origin, place = origins.get(row.destination, ""), places.get(row.destination)
         own, payload = fields.get(row.mapping, ()), payloads[row.id]
         contact = contact_of(payload, {field.key: field.identifies for field in own if field.identifies})
         of_contact = {field.key for field in own if field.group != "deal"}
         others = (
-            Other(other.sent_ms, texts[other.id], status.get(other.destination, ""))
+            Other(other.sent_ms, texts[other.id], asked[other.id])
             for other in rows
             if other.id != row.id and (not origin or origins.get(other.destination, "") in {"", origin})
         )
@@ -85,16 +93,18 @@ def _sent(
             others=tuple(others),
             origin_id=origin,
             stage_id=(place.stage_id if place else None) or "",
-            status=status.get(row.destination, ""),
+            status=asked[row.id],
             contact=contact,
         )
     return found
 
 
 def _written(
-    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], urls: Mapping[str, str]
+    connection: Connection,
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    told: Mapping[int, Wanted],
+    urls: Mapping[str, str],
 ) -> dict[int, Written]:
-    told = {row.id: wanted for row in rows if row.payload and (wanted := read_payload(row.payload))}
     known = {row.id: deals.find_deal(connection, row.destination, told[row.id].key) for row in rows if row.id in told}
     ids = {id_: (deal.deal_id or "") if deal else "" for id_, deal in known.items()}
     found = {}
@@ -142,7 +152,12 @@ def _read_written(clint: ClintApi, directory: Directory, written: Written) -> Fi
     deal = clint.deal(written.deal_id) if written.deal_id else None
     if deal is not None:
         deal = replace(deal, stage=clint.stage(deal))
-    return proof.judge_written(replace(written, origin_id=origin_id, stage_id=stage_id, user_id=user_id), deal)
+    found = proof.judge_written(replace(written, origin_id=origin_id, stage_id=stage_id, user_id=user_id), deal)
+    names = {id_: name for id_, (name, _) in directory.origins().items()} if found.differences else {}
+    named = (
+        one._replace(seen=names.get(one.seen, one.seen)) if one.what == "origin" else one for one in found.differences
+    )
+    return found._replace(differences=tuple(named))
 
 
 def facts_of(found: Finding, stage: str, wanted: str = "") -> dict[str, Any]:

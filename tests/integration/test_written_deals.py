@@ -13,14 +13,14 @@ import pytest
 from bridge.clint.api import ClintApi
 from bridge.clint.limiter import ApiLimiter
 from bridge.journal import notices
-from bridge.journal.schema import deliveries
-from bridge.model import ReadBack
+from bridge.journal.schema import attempts, deliveries
+from bridge.model import DeliveryState, ReadBack
 from bridge.operations.proof import Verdict, recorded_verdict
 from bridge.operations.read_back import LOOKS, ReadBacks
 from bridge.redis_client import OptionalRedis
 from bridge.simulator.clint.account import DEFAULT_TOKEN
 from tests.databases import on_both
-from tests.factories import Clock, opened_journal, row_of
+from tests.factories import Clock, opened_journal, owe, put_in_state, row_of
 from tests.integration.test_deals import NEW, OVERDUE, PAID, World, payload
 
 WON = payload(funnel={"stage": PAID, "status": "won"})
@@ -176,3 +176,32 @@ def test_a_stage_that_was_renamed_since_can_not_be_compared(world: World) -> Non
     looks(world)
 
     assert found(world, id_)[:2] == (Verdict.NOT_CONFIRMED, {"code": "clint.name_unknown"})
+
+
+def test_a_deal_by_the_api_proves_nothing_of_a_webhooks_delivery(world: World) -> None:
+    """The webhook took the payload and made nothing; the contact's only deal is that of another charge, by the API."""
+    more = {"destination": "default", "object_id": "pay_9", "read_back": ReadBack.ASKED.value}
+    lost = owe(world.journal, payload='{"email": "ana@example.com", "valor": "129.90"}', **more)
+    sent_ms = world.clock()
+    put_in_state(world.journal, lost, DeliveryState.DELIVERED, finished_ms=sent_ms, due_ms=None, attempts=1)
+    with world.journal.database.write() as connection:
+        values = {"delivery_id": lost, "number": 1, "fence": 1, "started_ms": sent_ms}
+        connection.execute(attempts.insert().values(values))
+    by_api = asked(world, WON)
+    looks(world)
+
+    assert found(world, by_api)[0] is Verdict.PROVED
+    assert found(world, lost)[:2] == (Verdict.NOT_CONFIRMED, {"code": "deal.ambiguous", "stage": PAID, "status": "WON"})
+
+
+def test_a_deal_in_another_origin_is_told_by_its_name(world: World) -> None:
+    """A person moved it there; Clint does not tell when, so it is no contradiction."""
+    id_ = asked(world, WON)
+    (deal,) = world.clint.crm.deals.values()
+    other = world.clint.crm.add_origin("Pós-venda", ["Novo"])
+    world.clint.crm.change_deal(deal, "person", origin_id=other["id"], stage_id=other["stages"][0]["id"])
+    looks(world)
+    verdict, facts, _ = found(world, id_)
+
+    assert verdict is Verdict.NOT_CONFIRMED
+    assert facts["differences"] == [{"what": "origin", "wanted": "Vendas", "seen": other["name"]}]
