@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bridge.messages import N_, Message, _, verbatim
 from bridge.model import Waiting
@@ -115,13 +115,11 @@ def deal_said(detail: str | None) -> str:
     return deal_message(detail).text()
 
 
-def deal_message(
-    detail: str | None, *, with_texts: bool = True, shown: Callable[[str, str], str] = lambda text, _name: text
-) -> Message:
+def deal_message(detail: str | None, *, with_texts: bool = True, with_differences: bool = True) -> Message:
     """Return what was found of a delivery's deal; a column of an older version holds the sentence itself.
 
     What differs is named with what was sent and what is seen; without texts, which may be personal data, it is named
-    only. `shown` is called with a text and the key of its field.
+    only.
     """
     try:
         facts = json.loads(detail or "")
@@ -132,32 +130,51 @@ def deal_message(
     differences, unseen = facts.pop("differences", ()), facts.pop("unseen", ())
     said = {name: deal_status(value) if name in _OF_STATUS else value for name, value in facts.items()}
     parts = {name: Message(_DEAL_FACTS.get(name, "{value}"), {"value": value}) for name, value in said.items()}
-    for number, one in enumerate(differences, 1):
-        parts[f"difference{number}"] = _difference(one, shown) if with_texts else Message("{name}", _named(one))
+    for number, one in enumerate(differences if with_differences else (), 1):
+        told = _difference(one)
+        whole = Message(N_("{name}: sent {wanted}, seen {seen}"), told._asdict())
+        parts[f"difference{number}"] = whole if with_texts else told.name
     if unseen:
         names = ", ".join(f"{{name{number}}}" for number in range(1, len(unseen) + 1))
         named = {f"name{number}": _name(one) for number, one in enumerate(unseen, 1)}
         parts["unseen"] = Message(N_("not shown by Clint: {names}"), {"names": Message(names, named)})
-    more = "; ".join(f"{{{name}}}" for name in parts) if differences else ", ".join(f"{{{name}}}" for name in parts)
+    more = ("; " if "difference1" in parts else ", ").join(f"{{{name}}}" for name in parts)
     means = Message(found.means) if found else code
     return Message(f"{{means}} ({more})" if more else "{means}", {"means": means, **parts})
 
 
-def _difference(one: Mapping[str, str], shown: Callable[[str, str], str]) -> Message:
-    wanted, seen = ({"text": shown(one.get(name, ""), one.get("field", ""))} for name in ("wanted", "seen"))
-    if one["what"] == "status":
-        texts: dict[str, Any] = {"wanted": deal_status(wanted["text"]), "seen": deal_status(seen["text"])}
-    else:
-        texts = {"wanted": Message("“{text}”", wanted), "seen": Message("“{text}”", seen)}
-    if not seen["text"]:
-        texts["seen"] = Message(N_("nothing"))
-    return Message(N_("{name}: sent {wanted}, seen {seen}"), {**_named(one), **texts})
+class DealDifference(NamedTuple):
+    """What a deal shows otherwise than it was sent, in words."""
+
+    name: Message
+    wanted: Message
+    seen: Message
 
 
-def _named(one: Mapping[str, str]) -> dict[str, Any]:
-    if field := one.get("field"):
-        return {"name": Message(N_("field {field}"), {"field": field})}
-    return {"name": _name(one["what"])}
+def deal_differences(detail: str | None, shown: Callable[[str, str], str]) -> list[DealDifference]:
+    """Return what differs; `shown` is called with each text and the key of its field."""
+    try:
+        found = json.loads(detail or "").get("differences", ())
+    except (ValueError, AttributeError):
+        return []
+    masked = ("wanted", "seen")
+    return [
+        _difference({**one, **{name: shown(one[name], one.get("field", "")) for name in masked if name in one}})
+        for one in found
+    ]
+
+
+def _difference(one: Mapping[str, str]) -> DealDifference:
+    texts = [
+        Message(N_("nothing"))
+        if not (text := one.get(name))
+        else deal_status(text)
+        if one["what"] == "status"
+        else Message("“{text}”", {"text": text})
+        for name in ("wanted", "seen")
+    ]
+    field = one.get("field")
+    return DealDifference(Message(N_("field {field}"), {"field": field}) if field else _name(one["what"]), *texts)
 
 
 def _name(what: str) -> Message:

@@ -194,6 +194,8 @@ class TestCharge:
         self.kept: tuple[str, ...] | None = None
         self.verdict = Verdict.NOT_CONFIRMED
         self.finding: Finding | None = None
+        self.detail = ""
+        """The finding as the journal keeps one of a delivery."""
         self._needed = _heard([one.mapping for one in runtime.mappings.current()], account, order.billing_type)
         # One of these must come: of the payment, or of the charge where no mapping listens to the payment.
         self._last = [name for name in self._needed if name != _MADE] or self._needed
@@ -313,6 +315,7 @@ class TestCharge:
                 self.verdict, self.finding = found.code.verdict, found
                 self.deal = found.deal if self.verdict is not Verdict.NOT_CONFIRMED else None
                 self.stage = clint.stage(found.deal) if found.deal else ""
+                self.detail = json.dumps(facts_of(found, self.stage))
             except ClintApiFailed as error:
                 failed = error
                 if error.hint:  # another request would not help
@@ -326,7 +329,7 @@ class TestCharge:
         if failed:
             self._blame(failed.code, failed.what, N_("try again later; whether there is a deal is not known"))
         elif reason := find_reason(found.code):
-            self._blame(found.code, deal_message(json.dumps(facts_of(found, self.stage))), reason.todo)
+            self._blame(found.code, deal_message(self.detail), reason.todo)
 
     def _read_back(self, clint: ClintApi) -> Finding:
         """Return what the deals of the test's deliveries come to."""
