@@ -28,7 +28,7 @@ CPUS = $(shell $(PYTHON) -c 'import os; print(min(7, len(os.sched_getaffinity(0)
 JOBS ?= $(shell expr $(CPUS) \* 2)
 AT_ONCE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up test coverage test-fast test-long test-tools lint fix messages lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean
+.PHONY: help setup demo up test coverage test-fast test-long test-tools lint fix messages lock audit docs docs-check bench bench-compare bench-hosts scale torture trial model clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +129,10 @@ scale: $(READY) ## simulate the end of a month at 100,000 merchants, for docs/sc
 
 torture: $(READY) ## break the bridge in every way that docs/reliability.md lists, and judge it each time (minutes)
 	$(PY) -m tests.torture $(TORTURE_ARGS)
+	@$(MAKE) --no-print-directory docs
+
+trial: $(READY) ## take 10,000 events of 3,000 charges through Clint's API in bad weather, on both databases (an hour)
+	$(PY) -m tests.trial $(TRIAL_ARGS)
 	@$(MAKE) --no-print-directory docs
 
 model: $(READY) ## try the lane protocol in many orders, as a state machine on both databases (minutes)

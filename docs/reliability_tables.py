@@ -7,6 +7,7 @@ from typing import Any
 
 from bridge.failpoints import FAILPOINTS
 from tests.torture.measured import MEASURED, table
+from tests.trial import measured as trial
 
 
 def failpoints() -> str:
@@ -37,6 +38,15 @@ def broken() -> str:
     if not found:
         return "Nothing was broken in this run."
     return "\n".join(f"- {row['area']}: {row['fault']}: {'; '.join(words)}" for row, words in found)
+
+
+def trials() -> str:
+    """Return what the last whole trials of deals by Clint's API have found, and where they ran."""
+    read = json.loads(trial.MEASURED.read_text())
+    names = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+    told = {name: read[kind] for kind, name in names.items() if kind in read}
+    places = [f"{name}: {row['date']}, commit {row['commit']}; {row['machine']}." for name, row in told.items()]
+    return "\n".join([trial.table(told), "", *places])
 
 
 def _told() -> Any:

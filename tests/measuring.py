@@ -56,6 +56,7 @@ NOT_COUNTED = (
     "tests/test_mapping",
     "tests/test_starter_flows.py",
     "tests/torture/",
+    "tests/trial/",
     "tests/unit/mapping/test_bounds.py",
     "tests/unit/mapping/test_evaluation.py::test_both_give_the_same",
     "tests/unit/mapping/test_fuzz.py",

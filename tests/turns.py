@@ -22,6 +22,7 @@ import pytest
 from tests.measuring import is_counted, uncounted
 
 LONGEST = (
+    "tests/trial/test_short.py",
     "tests/torture/test_short.py",
     "tests/acceptance/test_hosts.py",
     "tests/acceptance/test_torture.py",

@@ -43,8 +43,7 @@ from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.asaas.sender import NAMES
 from bridge.simulator.clint import ClintSimulator
-from bridge.simulator.clint.account import INTEGRATIONS, STAGES
-from bridge.simulator.clint.receiver import Entry
+from bridge.simulator.clint.account import DEFAULT_ORIGIN, DEFAULT_TOKEN, INTEGRATIONS, KEY_FIELD, STAGES
 from bridge.simulator.scenario import ExpectedDeal, play
 from bridge.simulator.serve import Served
 
@@ -57,8 +56,11 @@ _POLL_S = 0.15
     "--once", is_flag=True, help="End when all is done: status 0 if each deal stands in its stage and status, else 1."
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the bridge; otherwise 8000, or a free one.")
+@click.option(
+    "--api", is_flag=True, help="Show deals by Clint's API: one mapping, and one deal for each charge, in its stage."
+)
 @click.pass_context
-def demo(context: click.Context, once: bool, port: int | None) -> None:
+def demo(context: click.Context, once: bool, port: int | None, api: bool) -> None:
     """Show the bridge at work against a simulated Asaas and Clint.
 
     Starts the simulators, a Redis, web and worker on this machine, makes charges of different kinds, pays
@@ -73,7 +75,7 @@ def demo(context: click.Context, once: bool, port: int | None) -> None:
         listen(LOOPBACK, port).close()  # raises where it is taken
     with take_directory(directory):
         bridge, asaas, clint = choose_ports((port or 8000, 8100, 8200))  # others where these are taken
-        if not _run(set_stage(directory.resolve(), (bridge, asaas, clint)), once=once):
+        if not _run(set_stage(directory.resolve(), (bridge, asaas, clint), api=api), once=once):
             context.exit(NO)
 
 
@@ -128,11 +130,11 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
             log.say("\n" + _("ending ..."))
             return not once
         deals = clint.deals
-        missing = [line for deal in expected if (line := _problem(deal, deals))]
+        missing = [line for deal in expected if (line := _problem(deal, deals, of_charges=stage.api))]
         if not missing and not log.is_idle(runtime.journal):
             missing = [_("not everything was delivered in time")]
         log.say()
-        show_funnel(deals)
+        show_funnel(deals, KEY_FIELD if stage.api else "situacao")
         log.say()
         for line in missing:
             log.say(line, "bold red")
@@ -151,22 +153,22 @@ def _say_ended() -> None:
     click.echo(_("ended: nothing of the demo is running any more"))
 
 
-def _problem(expected: ExpectedDeal, deals: Sequence[dict[str, Any]]) -> str:
-    """Return what is wrong with the deal of one customer, or an empty text."""
-    found = expected.found(deals)
-    if found == [expected.wanted]:
+def _problem(expected: ExpectedDeal, deals: Sequence[dict[str, Any]], *, of_charges: bool) -> str:
+    """Return what is wrong with the deal of one customer, or with those of their charges, or an empty text."""
+    found, wanted = expected.found(deals), expected.wanted(of_charges=of_charges)
+    if found == wanted:
         return ""
     return _(
         "{name} ({kind}): expected {wanted}; there is {found}",
         name=expected.name,
         kind=_(expected.kind),
-        wanted=expected.wanted,
+        wanted=_(" and ").join(wanted),
         found=_(" and ").join(found) or _("no deal"),
     )
 
 
 def _show_addresses(stage: DemoSetup, bridge: LocalBridge, log: DemoLog) -> None:
-    copy = _("a copy, with {file} on", file=FUNNEL) if (stage.mappings / FUNNEL).exists() else _("a copy")
+    copy = _("a copy, with {file} on", file=stage.funnel) if (stage.mappings / stage.funnel).exists() else _("a copy")
     # The shell may have the operator's own settings, and its `bridge` may be another program.
     theirs = ("DATABASE_URL", "BRIDGE_ENCRYPTION_KEY")
     settings = ["env", *(word for name in theirs for word in ("-u", name)), f"BRIDGE_DATA_DIR={stage.directory}"]
@@ -184,6 +186,11 @@ def _show_addresses(stage: DemoSetup, bridge: LocalBridge, log: DemoLog) -> None
 
 
 FUNNEL = "exemplo_etapas_do_funil.yaml"
+FUNNEL_BY_API = "exemplo_um_negocio_por_cobranca.yaml"
+API_DESTINATION = "funil"
+"""The destination of FUNNEL_BY_API."""
+API_RATE = "50/second"
+"""The simulated Clint has no limit, and nobody wants to wait for a demo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +207,13 @@ class DemoSetup:
     """The id of the simulated integration for each destination that the mappings name."""
     shows: str
     """Whose mapping files run, in a sentence."""
+    api: bool = False
+    """Whether the funnel of charges is a destination by Clint's API."""
+
+    @property
+    def funnel(self) -> str:
+        """The mapping file that makes the expected deals."""
+        return FUNNEL_BY_API if self.api else FUNNEL
 
     def environ(self) -> dict[str, str]:
         """Return the environment of the demo's bridge, without the operator's own settings.
@@ -212,6 +226,13 @@ class DemoSetup:
         for name, identity in self.destinations.items():
             url = f"{self.clint_url}/endpoints/integration/webhook/{identity}"
             environ[variable("CLINT_WEBHOOK_URL", name)] = url
+        if self.api:
+            environ |= {
+                variable("CLINT_ORIGIN", API_DESTINATION): DEFAULT_ORIGIN,
+                "CLINT_API_TOKEN": DEFAULT_TOKEN,
+                "CLINT_API_URL": self.clint_url,
+                "CLINT_API_RATE_LIMIT": API_RATE,
+            }
         environ |= {
             "ASAAS_API_KEY": DEFAULT_KEY,
             "ASAAS_API_URL": f"{self.asaas_url}/v3",
@@ -246,18 +267,22 @@ class DemoSetup:
         )
 
 
-def set_stage(directory: Path, ports: tuple[int, int, int]) -> DemoSetup:
+def set_stage(directory: Path, ports: tuple[int, int, int], *, api: bool = False) -> DemoSetup:
     """Return the setup of a new demo in an empty directory; the ports are the bridge's, Asaas's and Clint's."""
     source, mappings = find_mappings(), directory / "mappings"
-    copy_mappings(source, mappings)
+    copy_mappings(source, mappings, api=api)
     shows = _("it runs a copy of the mappings in {directory}", directory=source)
-    if not (mappings / FUNNEL).exists():
+    funnel = FUNNEL_BY_API if api else FUNNEL
+    if not (mappings / funnel).exists():
         lacking = N_(
             "{file} is not there, so deals do not stand where the demo expects them (unset BRIDGE_MAPPINGS_DIR)"
         )
-        shows += "; " + _(lacking, file=FUNNEL)
+        shows += "; " + _(lacking, file=funnel)
     asaas, clint = (f"http://{LOOPBACK}:{port}" for port in ports[1:])
-    return DemoSetup(directory, mappings, asaas, clint, ports[0], new_token(), _destinations(mappings), shows)
+    webhooks = _destinations(mappings)
+    if api:
+        webhooks.pop(API_DESTINATION, None)
+    return DemoSetup(directory, mappings, asaas, clint, ports[0], new_token(), webhooks, shows, api)
 
 
 def take_directory(directory: Path) -> IO[bytes]:
@@ -293,10 +318,11 @@ def find_mappings() -> Path:
     return place.resolve()
 
 
-def copy_mappings(source: Path, target: Path) -> None:
+def copy_mappings(source: Path, target: Path, *, api: bool = False) -> None:
     """Copy mapping files and samples, so that a change in the demo's console changes no file of the operator.
 
-    In the copy the funnel with a stage for each situation is on, and the files that send the same charges are off.
+    In the copy the funnel with a stage for each situation is on, by webhooks or by Clint's API, and the files that
+    send the same charges are off.
     """
     target.mkdir(parents=True)
     for path in source.iterdir():
@@ -304,8 +330,8 @@ def copy_mappings(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
     if (source / "samples").is_dir():
         shutil.copytree(source / "samples", target / "samples")
-    if (target / FUNNEL).exists():
-        for pattern, on in (("cobranca_*.yaml", False), ("exemplo_etapas_*.yaml", True)):
+    if (target / (FUNNEL_BY_API if api else FUNNEL)).exists():
+        for pattern, on in (("cobranca_*.yaml", False), ("exemplo_etapas_*.yaml", not api), (FUNNEL_BY_API, api)):
             for path in target.glob(pattern):
                 path.write_text(switched(path.read_text(encoding="utf-8"), on=on), encoding="utf-8")
 
@@ -327,6 +353,7 @@ class DemoLog(LiveLog):
         self._newest = 0
         self._open: set[int] = set()
         self._history = 0
+        self._writes = 0
 
     def say(self, text: str = "", style: str = "") -> None:
         self.out.print(text, style=style, markup=False, soft_wrap=True)
@@ -344,7 +371,8 @@ class DemoLog(LiveLog):
                     self.news([(event, deliveries)], system_clock_ms())
                     if event["state"] == EventState.PROCESSED and all(one["state"] in FINISHED for one in found):
                         self._open.remove(event_id)
-        self._look_at_clint()
+        self._look_at_webhooks()
+        self._look_at_writes()
 
     def is_idle(self, journal: Journal) -> bool:
         """Return whether Asaas has nothing to post and the bridge nothing to do."""
@@ -354,7 +382,7 @@ class DemoLog(LiveLog):
             now = statistics.gauges(connection, system_clock_ms())
         return not now.events_waiting and not any(n for state, n in now.deliveries.items() if state != "dead")
 
-    def _look_at_clint(self) -> None:
+    def _look_at_webhooks(self) -> None:
         entries = [entry for entry in self._clint.receiver.history if entry.sequence > self._history]
         deals = {deal["id"]: deal for deal in self._clint.deals} if entries else {}
         for entry in entries:
@@ -365,15 +393,29 @@ class DemoLog(LiveLog):
             if deal is None:
                 self.print("clint", f"{entry.result}: {entry.why or ''}", "yellow")
             else:
-                self.print("clint", _deal_line(entry, deal), "green")
+                place = (entry.stage_before, entry.stage, entry.deal_status)
+                self.print("clint", _deal_line(deal, *place, entry.body.get("situacao")), "green")
+
+    def _look_at_writes(self) -> None:
+        """Print what Clint's API and people on the simulated Clint's page did to deals."""
+        with self._clint.crm.lock:
+            writes = self._clint.crm.writes.all[self._writes :]
+        self._writes += len(writes)
+        by_others = [write for write in writes if write.by != "webhook"]
+        deals = {deal["id"]: deal for deal in self._clint.deals} if by_others else {}
+        for write in by_others:
+            if write.deal_id in deals:
+                deal = deals[write.deal_id]
+                place = (write.stage_before, write.stage, write.status)
+                self.print("clint", _deal_line(deal, *place, deal["fields"].get(KEY_FIELD)), "green")
 
 
-def _deal_line(entry: Entry, deal: dict[str, Any]) -> str:
-    before, stage = entry.stage_before, entry.stage
+def _deal_line(deal: dict[str, Any], before: str | None, stage: str | None, status: str | None, last: Any) -> str:
+    """Return what became of a deal; `last` is what else there is to say."""
     moved = before not in {None, stage}
     what = _("new deal") if before is None else _("deal moved") if moved else _("deal updated")
     place = f"{before} → {stage}" if moved else stage
-    cells = (_contact(deal), place, entry.deal_status, _value(deal), entry.body.get("situacao"))
+    cells = (_contact(deal), place, status, _value(deal), last)
     return f"{what}: {' · '.join(str(cell) for cell in cells if cell)}"
 
 
@@ -386,11 +428,11 @@ def _value(deal: dict[str, Any]) -> str:
     return "" if deal["value"] is None else brl(deal["value"])
 
 
-def show_funnel(deals: Sequence[dict[str, Any]]) -> None:
-    """Print the deals as a table, stage by stage."""
+def show_funnel(deals: Sequence[dict[str, Any]], field: str) -> None:
+    """Print the deals as a table with one of their fields, stage by stage."""
     order = {label: number for number, label in enumerate(STAGES)}
     rows = [
-        (one["stage"], one["status"], _contact(one), _value(one), one["fields"].get("situacao"))
+        (one["stage"], one["status"], _contact(one), _value(one), one["fields"].get(field))
         for one in sorted(deals, key=lambda deal: order.get(deal["stage"], len(order)))
     ]
-    show_table((_("stage"), _("status"), _("contact"), _("value"), "situacao"), rows)
+    show_table((_("stage"), _("status"), _("contact"), _("value"), field), rows)

@@ -49,7 +49,6 @@ class StoredDeal:
     """The row of a deal key; see the table `deals` for its columns."""
 
     id: int
-    origin_id: str | None = None
     contact_id: str | None = None
     deal_id: str | None = None
     stage_id: str | None = None
@@ -72,9 +71,9 @@ class StoredContact:
 Row = TypeVar("Row", StoredDeal, StoredContact)
 
 _add_deal = text(
-    "INSERT INTO deals (destination, key_digest, key, account, subject, claim_until_ms, updated_ms)"
-    " VALUES (:destination, :key_digest, :key, :account, :subject, 0, :now_ms)"
-    " ON CONFLICT (destination, key_digest) DO NOTHING"
+    "INSERT INTO deals (origin_id, key_digest, key, account, subject, claim_until_ms, updated_ms)"
+    " VALUES (:origin_id, :key_digest, :key, :account, :subject, 0, :now_ms)"
+    " ON CONFLICT (origin_id, key_digest) DO NOTHING"
 ).bindparams(bindparam("key", type_=EncryptedText("deals.key")))
 _add_contact = text(
     "INSERT INTO deal_contacts (key_digest, claim_until_ms, updated_ms) VALUES (:key_digest, 0, :now_ms)"
@@ -83,30 +82,31 @@ _add_contact = text(
 
 
 def claim_deal(
-    connection: Connection, destination: str, key: str, person: Ref, claim: Claim, now_ms: int
+    connection: Connection, origin_id: str, key: str, person: Ref, claim: Claim, now_ms: int
 ) -> StoredDeal | None:
-    """Take the row of a deal key, which is made where there is none; None while another delivery has it.
+    """Take the row of a deal key in an origin, which is made where there is none; None while another delivery has it.
 
-    `person` is the account and the customer whose event the delivery is of.
+    Destinations that are the same origin share its rows, so that they make no deal beside each other's. `person` is the
+    account and the customer whose event the delivery is of.
     """
-    digest = _digest(connection, destination, key)
+    digest = _digest(connection, origin_id, key)
     c = deals.c
-    mine = (c.destination == destination, c.key_digest == digest)
+    mine = (c.origin_id == origin_id, c.key_digest == digest)
     row = _claim(connection, deals, mine, claim, now_ms)
     if row is None:
         account, subject = person
-        values = {"destination": destination, "key_digest": digest, "account": account, "subject": subject}
+        values = {"origin_id": origin_id, "key_digest": digest, "account": account, "subject": subject}
         connection.execute(_add_deal, {**values, "key": key, "now_ms": now_ms})
         row = _claim(connection, deals, mine, claim, now_ms)
     return None if row is None else _stored(StoredDeal, row)
 
 
-def find_deal(connection: Connection, destination: str, key: str) -> StoredDeal | None:
-    """Return the row of a deal key, None where there is none."""
+def find_deal(connection: Connection, origin_id: str, key: str) -> StoredDeal | None:
+    """Return the row of a deal key in an origin, None where there is none."""
     c = deals.c
-    digest = _digest(connection, destination, key)
+    digest = _digest(connection, origin_id, key)
     columns = (c[field.name] for field in fields(StoredDeal))
-    query = select(*columns).where(c.destination == destination, c.key_digest == digest)
+    query = select(*columns).where(c.origin_id == origin_id, c.key_digest == digest)
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None else _stored(StoredDeal, row)
 
@@ -154,7 +154,7 @@ def forget(connection: Connection, person: Ref, nobody: str) -> None:
 
 def deals_of(connection: Connection, people: Collection[Ref]) -> list[dict[str, Any]]:
     """Return the rows of these customers' deals as plain data: the key, the ids in Clint, and what was written last."""
-    names = ("destination", "key", "account", "origin_id", "contact_id", "deal_id", "stage_id", "status", "updated_ms")
+    names = ("origin_id", "key", "account", "contact_id", "deal_id", "stage_id", "status", "updated_ms")
     query = select(*(deals.c[name] for name in names)).where(search.of(deals, "subject", people)).order_by(deals.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]
 
@@ -164,8 +164,8 @@ def known_ids(connection: Connection, deal_ids: Collection[str]) -> set[str]:
     return set(connection.scalars(select(deals.c.deal_id).where(deals.c.deal_id.in_(deal_ids))))
 
 
-def _digest(connection: Connection, destination: str, key: str) -> str:
-    return hashed(search_key(connection), f"deal {destination} {key}")
+def _digest(connection: Connection, origin_id: str, key: str) -> str:
+    return hashed(search_key(connection), f"deal {origin_id} {key}")
 
 
 def _claim(

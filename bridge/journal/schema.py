@@ -411,16 +411,17 @@ deals = Table(
     "deals",
     metadata,
     Column("id", Id, primary_key=True),
-    *_columns(Text, "destination", "key_digest"),  # the digest is a keyed hash
+    # The origin in which the bridge makes the deal, whichever destinations are that origin; the digest is a keyed hash.
+    *_columns(Text, "origin_id", "key_digest"),
     Column("key", EncryptedText("deals.key")),  # null once its person was erased
     *_columns(Text, "account", "subject"),
-    *_columns(Text, "origin_id", "contact_id", "deal_id", nullable=True),  # in Clint
+    *_columns(Text, "contact_id", "deal_id", nullable=True),  # in Clint
     *_columns(Text, "stage_id", "status", nullable=True),  # as the bridge wrote them last
     # Of a create or an update whose outcome is not known.
     *_columns(Text, "wanted_stage_id", "wanted_status", nullable=True),
     Column("contact_digest", Text),  # a keyed hash of what was written to the contact last
     *_claimed(),
-    UniqueConstraint("destination", "key_digest", name="deals_once"),
+    UniqueConstraint("origin_id", "key_digest", name="deals_once"),
 )
 Index("deals_subject", deals.c.subject, deals.c.account)  # to erase a person
 """The deals of API destinations: one row for each deal key. Rows stay, so that no deal is made twice."""

@@ -37,7 +37,7 @@ from bridge.messages import N_, Message, message, read_message
 from bridge.model import DeliveryState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
 from bridge.operations.proof import Finding, Verdict
-from bridge.operations.read_back import facts_of, read_back_deal, sent_deliveries
+from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
 from bridge.operations.testcharge import PAID_EVENTS, Seen, events_of, refused_at_door, why_no_event
 from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.pipeline.deals import read_payload
@@ -540,10 +540,11 @@ class Life:
         failed: ClintApiFailed | None = None
         ends_s = max(course.ends_s, time.monotonic() + DEAL_AT_LEAST_S)
         while True:
-            with self._runtime.journal.database.read() as connection:
-                customer_id, urls = course.charge.customer_id, self._runtime.destinations
-                sent = sent_deliveries(connection, self.account, customer_id, self._active(), urls)
             try:
+                origins = read_origins(self._runtime.destinations, directory)
+                with self._runtime.journal.database.read() as connection:
+                    customer_id = course.charge.customer_id
+                    sent = sent_deliveries(connection, self.account, customer_id, self._active(), origins)
                 for id_ in sorted(wanted):
                     if id_ in sent and not is_proved(id_):
                         findings[id_] = read_back_deal(clint, directory, sent[id_], self._runtime.clock_ms())

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
 
@@ -23,6 +23,7 @@ from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping.evaluate import flat
 from bridge.mapping.explain import statuses
+from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_, Message, message
 from bridge.model import NoticeLevel, ReadBack
 from bridge.operations import proof
@@ -44,17 +45,34 @@ NOT_SEEN = "delivery.not_seen"
 """The notice's code; the next delivery of the same mapping whose deal is seen closes it."""
 
 
-def sent_deliveries(
-    connection: Connection, account: str, subject: str, active: Sequence[ActiveMapping], urls: Mapping[str, str]
-) -> dict[int, Sent | Written]:
-    """Return what is known of each delivery of a customer, newest first, for `read_back_deal`.
+class Origins(NamedTuple):
+    """The origins of API destinations."""
 
-    `urls` are those of the destinations by name, as in `settings.origin_of`.
-    """
+    by_destination: Mapping[str, str]
+    """Names or ids."""
+    clint: ClintDirectory
+
+    def find(self, destination: str, wanted: Wanted) -> tuple[str, str]:
+        """Return name or id of the origin of a delivery, and its id; empty where it is not known."""
+        origin = wanted.origin or self.by_destination.get(destination, "")
+        ids = self.clint.named_origins(origin) if origin else []
+        return origin, ids[0] if len(ids) == 1 else ""
+
+
+def read_origins(urls: Mapping[str, str], directory: Directory) -> Origins:
+    """Return the origins of destinations, given by name as in `settings.origin_of`. Raises ClintApiFailed."""
+    found = {name: origin for name, url in urls.items() if (origin := origin_of(url)) is not None}
+    return Origins(found, ClintDirectory(directory.origins() if found else {}))
+
+
+def sent_deliveries(
+    connection: Connection, account: str, subject: str, active: Sequence[ActiveMapping], origins: Origins
+) -> dict[int, Sent | Written]:
+    """Return what is known of each delivery of a customer, newest first, for `read_back_deal`."""
     rows = deliveries.sent_to(connection, account, subject)
     told = {row.id: wanted for row in rows if row.payload and (wanted := read_payload(row.payload))}
     found: dict[int, Sent | Written] = {**_sent(connection, rows, told, active)}
-    found |= _written(connection, rows, told, urls)
+    found |= _written(connection, rows, told, origins)
     return {row.id: found[row.id] for row in rows}
 
 
@@ -103,9 +121,10 @@ def _written(
     connection: Connection,
     rows: Sequence[Row[*tuple[Any, ...]]],
     told: Mapping[int, Wanted],
-    urls: Mapping[str, str],
+    origins: Origins,
 ) -> dict[int, Written]:
-    known = {row.id: deals.find_deal(connection, row.destination, told[row.id].key) for row in rows if row.id in told}
+    places = {row.id: origins.find(row.destination, told[row.id]) for row in rows if row.id in told}
+    known = {id_: deals.find_deal(connection, place[1], told[id_].key) for id_, place in places.items()}
     ids = {id_: (deal.deal_id or "") if deal else "" for id_, deal in known.items()}
     found = {}
     for row in rows:
@@ -118,7 +137,8 @@ def _written(
             deal_id=ids[row.id],
             sent_ms=row.sent_ms,
             done_ms=row.finished_ms or row.sent_ms,
-            origin=told[row.id].origin or origin_of(urls.get(row.destination, "")) or "",
+            origin=places[row.id][0],
+            origin_id=places[row.id][1],
             is_kept=row.code == "clint.deal_kept",
             has_later=len(earlier) < len(same),
             before_ms=max((one.finished_ms or one.sent_ms for one in earlier), default=0),
@@ -142,17 +162,18 @@ def read_back_deal(clint: ClintApi, directory: Directory, sent: Sent | Written, 
 
 
 def _read_written(clint: ClintApi, directory: Directory, written: Written) -> Finding:
-    wanted = written.wanted
+    wanted, origin_id = written.wanted, written.origin_id
+    if not origin_id:  # renamed or removed since
+        return Finding(Code.NAME_UNKNOWN)
     try:
-        origin_id = directory.origin(written.origin).id if written.origin else ""
-        stage_id = directory.stage_id(origin_id, wanted.stage) if origin_id and wanted.stage else ""
+        stage_id = directory.stage_id(origin_id, wanted.stage) if wanted.stage else ""
         user_id = directory.user_id(wanted.user) if wanted.user else ""
     except ClintNameUnknown:  # renamed or removed since
         return Finding(Code.NAME_UNKNOWN)
     deal = clint.deal(written.deal_id) if written.deal_id else None
     if deal is not None:
         deal = replace(deal, stage=clint.stage(deal))
-    found = proof.judge_written(replace(written, origin_id=origin_id, stage_id=stage_id, user_id=user_id), deal)
+    found = proof.judge_written(replace(written, stage_id=stage_id, user_id=user_id), deal)
     names = {id_: name for id_, (name, _) in directory.origins().items()} if found.differences else {}
     named = (
         one._replace(seen=names.get(one.seen, one.seen)) if one.what == "origin" else one for one in found.differences
@@ -209,10 +230,11 @@ class ReadBacks:
                 connection, now_ms, wait_ms=self._wait_ms, oldest_ms=now_ms - OLDEST_MS, limit=BATCH
             )
         active = self._active_mappings()
+        origins = read_origins(self._urls(), self._directory) if batch else Origins({}, ClintDirectory({}))
         self._close_changed({one.mapping.name: one.revision_id for one in active if one.mapping.verify}, now_ms)
         for one in batch:
             with self._journal.database.read() as connection:
-                sent = sent_deliveries(connection, one.account, one.subject, active, self._urls()).get(one.id)
+                sent = sent_deliveries(connection, one.account, one.subject, active, origins).get(one.id)
             if sent is not None:
                 self._record(one, read_back_deal(self._clint, self._directory, sent, now_ms), sent, now_ms)
         return len(batch)

@@ -32,7 +32,7 @@ from bridge.messages import N_, Message, message
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel
 from bridge.operations.accounts import client_of, is_production, public_hook_url
 from bridge.operations.proof import Code, Finding, Verdict, Written, strongest
-from bridge.operations.read_back import facts_of, read_back_deal, sent_deliveries
+from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
 from bridge.reasons import deal_message, find_reason
 from bridge.runtime import Runtime
 
@@ -336,9 +336,9 @@ class TestCharge:
         runtime = self._runtime
         active, now_ms = runtime.mappings.current(), runtime.clock_ms()
         directory = runtime.clint_directory or Directory(clint)
+        origins = read_origins(runtime.destinations, directory)
         with runtime.journal.database.read() as connection:
-            urls = runtime.destinations
-            sent = sent_deliveries(connection, self.account, self.charge.customer_id, active, urls).values()
+            sent = sent_deliveries(connection, self.account, self.charge.customer_id, active, origins).values()
         # By the API each deal is judged by the last delivery that wrote it.
         written = [one for one in sent if isinstance(one, Written) and not one.has_later]
         findings = [read_back_deal(clint, directory, one, now_ms) for one in written]

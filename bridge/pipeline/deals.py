@@ -270,10 +270,11 @@ class _Sending:
     def run(self) -> Answer:
         """Claim the key and write the deal. Raises _Ended, ClintApiFailed, ClintNameUnknown, JournalError."""
         delivery, parts = self._delivery, self._parts
+        self._origin = parts.directory.origin(self._origin_name)
         person = (delivery.account, delivery.subject)
         with parts.journal.database.write() as connection:
             now_ms = parts.clock_ms()
-            row = deals.claim_deal(connection, delivery.destination, self._wanted.key, person, self._claim, now_ms)
+            row = deals.claim_deal(connection, self._origin.id, self._wanted.key, person, self._claim, now_ms)
         if row is None:
             text = N_("another delivery is writing this deal; this one goes next")
             raise _Ended(_postponed("clint.key_busy", Message(text), BUSY_S))
@@ -284,7 +285,6 @@ class _Sending:
 
     def _write(self) -> Answer:
         wanted, directory = self._wanted, self._parts.directory
-        self._origin = directory.origin(self._origin_name)
         self._stage_id = directory.stage_id(self._origin.id, wanted.stage) if wanted.stage else ""
         self._user_id = directory.user_id(wanted.user) if wanted.user else ""
         self._fields = {self._key("deal", name): text for name, text in self._deal_fields()}
@@ -365,7 +365,6 @@ class _Sending:
         ours = row.creating_ms is not None
         after = replace(
             row,
-            origin_id=self._origin.id,
             contact_id=first.contact_id or contact_id,
             deal_id=first.id,
             creating_ms=None,
@@ -383,7 +382,6 @@ class _Sending:
         before = self._row
         marked = replace(
             before,
-            origin_id=self._origin.id,
             contact_id=contact_id,
             stage_id=None,
             status=None,
@@ -477,9 +475,7 @@ class _Sending:
         if any(deal.field(name) != text for name, text in self._fields.items()):
             # All of them: whether Clint keeps the fields that an update does not name is unknown.
             changes["fields"] = self._fields
-        seen = replace(
-            self._row, origin_id=deal.origin_id or self._origin.id, contact_id=deal.contact_id or self._row.contact_id
-        )
+        seen = replace(self._row, contact_id=deal.contact_id or self._row.contact_id)
         if is_ours:
             seen = replace(seen, stage_id=deal.stage_id, status=deal.status)
         if not changes:

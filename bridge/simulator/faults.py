@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -53,6 +54,11 @@ class Fault:
         asked = all(query.get(name) == value for name, value in self.query.items())
         return path.startswith(self.path) and self.method in ("", method) and asked
 
+    @property
+    def kind(self) -> str:
+        """What it does: a name of BREAKS, a status, `drops` or `waits`."""
+        return self.breaks or str(self.status or ("drops" if self.drop else "waits"))
+
 
 class Faults:
     """The faults of a simulator; thread-safe, and the same for the same seed."""
@@ -61,6 +67,7 @@ class Faults:
         self._lock = threading.Lock()
         self._lots = random.Random(seed)
         self._rules: list[Fault] = []
+        self._struck: Counter[str] = Counter()
         self._slow_s = 0.0
         self._down = False
         self._released = threading.Event()
@@ -111,6 +118,11 @@ class Faults:
         with self._lock:
             return [replace(rule) for rule in self._rules]
 
+    def struck(self) -> dict[str, int]:
+        """Return how many requests each kind of fault was drawn for."""
+        with self._lock:
+            return dict(self._struck)
+
     def draw(self, path: str, method: str = "", query: Mapping[str, str] = MappingProxyType({})) -> Fault | None:
         with self._lock:
             if self._down:
@@ -122,6 +134,7 @@ class Faults:
                     rule.times -= 1
                     if rule.times <= 0:
                         self._rules.remove(rule)
+                self._struck[rule.kind] += 1
                 return rule
             return Fault(wait_s=self._slow_s) if self._slow_s else None
 
@@ -190,5 +203,5 @@ def new_app(
     changes = (faults.goes_down, faults.comes_back, faults.is_slow)
     kinds = (faults.answers, faults.hangs, faults.drops, faults.breaks)
     add_routes(app, {f"POST /_sim/{change.__name__}": control(change) for change in (*changes, *kinds)})
-    add_routes(app, {"GET /_sim/faults": faults.state})
+    add_routes(app, {"GET /_sim/faults": faults.state, "GET /_sim/struck": faults.struck})
     return app

@@ -1,7 +1,7 @@
 """The demo's charges, one of each kind, made by the Asaas API, and the deals that Clint must then have.
 
 `play` uses only paths of the real sandbox. Names and numbers are the same in each run; the people do not exist. Each
-customer has one charge or one instalment plan, since Clint finds a deal by contact and origin.
+customer has one charge or one instalment plan, since Clint's webhooks find a deal by contact and origin.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def N_(text: str) -> str:
 
 @dataclass(frozen=True)
 class ExpectedDeal:
-    """The deal of a customer that Clint's funnel of charges must have after all deliveries."""
+    """The deal of a customer that Clint's funnel of charges must have after all deliveries, or one for each charge."""
 
     kind: str
     """A message id, as the steps are."""
@@ -44,11 +44,13 @@ class ExpectedDeal:
     """Of an instalment plan, the whole."""
     place: tuple[str, str]
     """Stage and status."""
+    charges: int = 1
+    """Of an instalment plan, the instalments."""
 
-    @property
-    def wanted(self) -> str:
-        """Stage, status and value, as `found` writes them."""
-        return f"{', '.join(self.place)}, {self.value}"
+    def wanted(self, *, of_charges: bool) -> list[str]:
+        """Return stage, status and value as `found` does: of one deal, or of one for each charge."""
+        number = self.charges if of_charges else 1
+        return [f"{', '.join(self.place)}, {self.value / number}"] * number
 
     def found(self, deals: Iterable[Mapping[str, Any]]) -> list[str]:
         """Return stage, status and value of each deal of the customer, given all deals of Clint's API."""
@@ -86,7 +88,7 @@ SALES = (
         ((N_("Bruno's boleto becomes overdue"), DELAY, {}), (N_("Bruno pays the overdue boleto"), PAY, {})),
     ),
     Sale(
-        ExpectedDeal(N_("card"), "Carla Dias da Silva", "carla.dias@example.com", "31960000103", 900.0, PAID),
+        ExpectedDeal(N_("card"), "Carla Dias da Silva", "carla.dias@example.com", "31960000103", 900.0, PAID, 3),
         N_("a card sale to Carla in 3 instalments of R$ 300,00, approved at once"),
         {
             "billingType": "CREDIT_CARD",

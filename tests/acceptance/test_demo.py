@@ -45,9 +45,9 @@ def environ_of(pid: int) -> Mapping[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def run_once(data: Path, **more: str) -> subprocess.CompletedProcess[str]:
+def run_once(data: Path, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a demo to its end."""
-    command = [sys.executable, "-m", "bridge", "demo", "--once"]
+    command = [sys.executable, "-m", "bridge", "demo", "--once", *options]
     return subprocess.run(
         command, cwd=ROOT, env=environ(data, **more), capture_output=True, text=True, timeout=170, check=False
     )
@@ -103,6 +103,26 @@ def test_once_ends_with_0_when_every_deal_stands(tmp_path: Path) -> None:
     assert not (tmp_path / "real.sqlite3").exists()
     assert not (tmp_path / "journal.sqlite3").exists()
     until(lambda: not processes_in(str(tmp_path)))
+
+
+def test_by_the_api_each_charge_is_a_deal_of_its_own(tmp_path: Path) -> None:
+    """One mapping makes the same funnel; three instalments of one customer are three deals, each with its charge."""
+    done = run_once(tmp_path, "--api")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert set(re.findall(r"(\w+): delivered to (\w+)", done.stdout)) == {("exemplo_um_negocio_por_cobranca", "funil")}
+    assert re.search(r"clint +new deal: Ana Beatriz Souza", done.stdout)
+    assert re.search(r"deal moved: Bruno Carvalho · Vencida → Paga · WON", done.stdout)
+    assert re.search(r"deal moved: Fábio Gomes · Paga → Estornada · LOST", done.stdout)
+    rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
+    deals = [row for row in rows if row[1:2] in (["OPEN"], ["WON"], ["LOST"])]
+    assert [row[:2] for row in deals] == [
+        ["Nova cobrança", "OPEN"], ["Vencida", "OPEN"], *[["Paga", "WON"]] * 8, *[["Estornada", "LOST"]] * 2,
+    ]  # fmt: skip
+    assert [row[3] for row in deals if row[2] == "Carla Dias da Silva"] == ["R$ 300,00"] * 3
+    assert len({row[4] for row in deals if row[4].startswith("pay_")}) == len(deals) == 12
+    assert "every expected deal stands" in done.stdout
 
 
 def test_once_ends_with_1_and_names_what_is_missing(tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ def test_saving_lengthens_the_claim(journal: Journal) -> None:
     assert take(journal, claim_of(lane=2, delivery=8), now_ms=NOW_MS + 60_000) == replace(row, creating_ms=NOW_MS)
 
 
-def test_a_key_belongs_to_one_destination(journal: Journal) -> None:
-    """Two destinations have a deal each for the same charge."""
+def test_a_key_belongs_to_one_origin(journal: Journal) -> None:
+    """In two origins the same charge has a deal each."""
     with journal.database.write() as connection:
         first = deals.claim_deal(connection, "vendas", "pay_1", PERSON, claim_of(), NOW_MS)
         second = deals.claim_deal(connection, "suporte", "pay_1", PERSON, claim_of(lane=2), NOW_MS)

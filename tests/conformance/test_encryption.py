@@ -108,7 +108,7 @@ PLAIN = {
     "tallies": "account mapping destination event verdict",
     "tenant_accounts": "name",
     "tenant_destinations": "name",
-    "deals": "destination key_digest account subject origin_id contact_id deal_id stage_id status wanted_stage_id"
+    "deals": "origin_id key_digest account subject contact_id deal_id stage_id status wanted_stage_id"
     " wanted_status contact_digest",
     "deal_contacts": "key_digest contact_id",
     "users": "email_hash role state accounts subject_hash link_hash",

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.demo import FUNNEL, DemoSetup, copy_mappings, find_mappings, set_stage, take_directory
+from bridge.cli.demo import FUNNEL, FUNNEL_BY_API, DemoSetup, copy_mappings, find_mappings, set_stage, take_directory
 from bridge.cli.stack import choose_ports
+from bridge.clint import origin_of
 from bridge.errors import DemoRefused
 from bridge.mapping import Setup, parse_mapping, read_directory
 from bridge.messages import in_language
 from bridge.operations.mappings import switched
 from bridge.settings import Settings
 from bridge.simulator.asaas.webhooks import token_problem
-from bridge.simulator.clint.account import INTEGRATIONS
+from bridge.simulator.clint.account import DEFAULT_ORIGIN, DEFAULT_TOKEN, INTEGRATIONS
 from tests.commands import ROOT
 
 MAPPING = "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\nsend_to: financeiro\n"
@@ -108,13 +109,28 @@ def test_the_copy_has_the_funnel_on_and_what_would_send_the_same_off(tmp_path: P
     assert len(read) == len(list((ROOT / "mappings").glob("*.yaml")))
 
 
+def test_by_the_api_one_mapping_makes_the_whole_funnel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the starter with a deal for each charge is on, and its destination is the origin of the simulated Clint."""
+    monkeypatch.delenv("BRIDGE_MAPPINGS_DIR", raising=False)
+    stage = set_stage(tmp_path / "demo", (8000, 8100, 8200), api=True)
+    settings = Settings.from_env(stage.environ())
+    read = [one.mapping for one in read_directory(stage.mappings, Setup(None, None, stage.mappings))]
+    (on,) = [one for one in read if one and one.enabled]
+
+    assert on.name == Path(FUNNEL_BY_API).stem
+    assert [origin_of(settings.destinations[name]) for name in on.destinations] == [DEFAULT_ORIGIN]
+    assert settings.clint_api_token == DEFAULT_TOKEN
+    assert FUNNEL_BY_API not in stage.shows
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "mappings").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("api", [False, True], ids=["webhooks", "api"])
 def test_every_starter_can_be_switched_on_in_the_demo(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path, api: bool
 ) -> None:
     """The demo's settings have each destination that a starter names, under that name."""
     monkeypatch.delenv("BRIDGE_MAPPINGS_DIR", raising=False)
-    stage = set_stage(tmp_path / "demo", (8000, 8100, 8200))
+    stage = set_stage(tmp_path / "demo", (8000, 8100, 8200), api=api)
     settings = Settings.from_env(stage.environ())
     known = Setup(frozenset({"default"}), frozenset(settings.destinations), stage.mappings)
     read = parse_mapping(switched(path.read_text(encoding="utf-8"), on=True), path.name, known)

@@ -117,8 +117,9 @@ class World:
         return Deliverer(self.journal, self.webhooks, self.urls, rules, self.clock, lambda: 0.5, deals=sender)
 
     def owe(self, text: str = "", **more: Any) -> int:
-        """Owe a delivery to the API destination."""
-        return owe(self.journal, destination="vendas", payload=text or payload(), skip_stale=False, **more)
+        """Owe a delivery to the API destination, or another one."""
+        told = {"destination": "vendas", "skip_stale": False, **more}
+        return owe(self.journal, payload=text or payload(), **told)
 
     def lease(self, customer: str = "cus_1") -> Lease:
         """Lease a customer's lane."""
@@ -712,7 +713,8 @@ def test_without_a_token_deliveries_wait(world: World) -> None:
 def claimed(world: World, claim: Claim, key: str = "pay_1") -> StoredDeal:
     """Let another worker have the key."""
     with world.journal.database.write() as connection:
-        row = deals.claim_deal(connection, "vendas", key, ("default", "cus_9"), claim, world.clock())
+        origin_id = world.clint.crm.origin("Vendas")["id"]
+        row = deals.claim_deal(connection, origin_id, key, ("default", "cus_9"), claim, world.clock())
     assert row is not None
     return row
 
@@ -757,6 +759,17 @@ def test_two_workers_with_one_key_make_one_deal(world: World, same_person: bool)
     assert {world.state(id_) for id_ in ids} == {"delivered"}
     assert world.clint.count(KEY_FIELD) == dict.fromkeys(keys, 1)
     assert len(world.clint.crm.contacts) == 1
+
+
+def test_two_destinations_of_one_origin_have_one_deal(world: World) -> None:
+    """One names the origin, the other has its id; no list shows the deal of the first, so only the journal knows it."""
+    world.clint.knobs.turn(late_s=3600.0)
+    world.urls["cobrancas"] = origin_url(world.clint.crm.origin("Vendas")["id"])
+    register(world.journal, **world.urls)
+
+    assert world.sends() == "clint.deal_created"
+    assert world.sends(payload(funnel={"stage": PAID}), destination="cobrancas") == "clint.deal_updated"
+    assert world.place() == (PAID, "OPEN")
 
 
 @on_both

@@ -7,7 +7,7 @@ import json
 import httpx
 
 from bridge.simulator.asaas.account import DEFAULT_KEY
-from bridge.simulator.scenario import NEW, OVERDUE, PAID, REFUNDED, ExpectedDeal, play
+from bridge.simulator.scenario import NEW, OVERDUE, PAID, REFUNDED, SALES, ExpectedDeal, play
 from tests.simulated import AsaasSimulator, ClintSimulator
 
 
@@ -56,7 +56,7 @@ def test_demo_knows_what_is_wrong_with_a_deal(clint: ClintSimulator, crm: httpx.
     for one in expected[1:]:
         crm.post(paths[by_place[one.place]], json=body(one))
     first = expected[0]
-    assert [one.found(clint.deals) == [one.wanted] for one in expected] == [False] + [True] * 9
+    assert [one.found(clint.deals) == one.wanted(of_charges=False) for one in expected] == [False] + [True] * 9
 
     clint.crm.add_origin("leads", ["Entrada"])
     for path, changes, is_right in (
@@ -67,4 +67,12 @@ def test_demo_knows_what_is_wrong_with_a_deal(clint: ClintSimulator, crm: httpx.
         (clint.has_integration("second", stage="Paga", status="WON", mode="create").path, {}, False),
     ):
         crm.post(path, json=body(first) | changes)
-        assert (first.found(clint.deals) == [first.wanted]) == is_right
+        assert (first.found(clint.deals) == first.wanted(of_charges=False)) == is_right
+
+
+def test_of_an_instalment_plan_each_charge_may_be_a_deal() -> None:
+    """By the API each instalment is one, with its part of the value; by the webhooks the plan is."""
+    (plan,) = [sale.deal for sale in SALES if sale.deal.charges > 1]
+
+    assert plan.wanted(of_charges=False) == ["Paga, WON, 900.0"]
+    assert plan.wanted(of_charges=True) == ["Paga, WON, 300.0"] * 3

@@ -25,16 +25,23 @@ MEASURED = Path(__file__).with_name("measured.json")
 def write(tried: Sequence[Tried], seconds: float, at_once: int) -> None:
     """Write down a whole run."""
     told = {
-        "commit": _commit(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{len(os.sched_getaffinity(0))} cores, Linux {platform.machine()}, Python"
-        f" {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+        **place_and_time(),
         "seconds": round(seconds),
         "at_once": at_once,
         "failpoint_ns": failpoint_ns(),
         "rows": list(rows(tried)),
     }
     MEASURED.write_text(json.dumps(told, indent=1) + "\n")
+
+
+def place_and_time() -> dict[str, str]:
+    """Return the commit, the date and the machine of a run."""
+    return {
+        "commit": _commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{len(os.sched_getaffinity(0))} cores, Linux {platform.machine()}, Python"
+        f" {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+    }
 
 
 def failpoint_ns(passes: int = 1_000_000) -> int:
@@ -87,5 +94,6 @@ def _commit() -> str:
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "bridge", "tests")
+    # What the run before has left is no change of the code.
+    changed = git("status", "--porcelain", "--", "bridge", "tests", ":(exclude)tests/*/measured.json")
     return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if changed else "")

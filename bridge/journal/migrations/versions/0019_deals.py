@@ -17,15 +17,15 @@ def upgrade() -> None:
     op.create_table(
         "deals",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
-        *(sa.Column(name, sa.Text(), nullable=False) for name in ("destination", "key_digest")),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("origin_id", "key_digest")),
         sa.Column("key", sa.Text(), nullable=True),
         *(sa.Column(name, sa.Text(), nullable=False) for name in ("account", "subject")),
-        *(sa.Column(name, sa.Text(), nullable=True) for name in ("origin_id", "contact_id", "deal_id")),
+        *(sa.Column(name, sa.Text(), nullable=True) for name in ("contact_id", "deal_id")),
         *(sa.Column(name, sa.Text(), nullable=True) for name in ("stage_id", "status")),
         *(sa.Column(name, sa.Text(), nullable=True) for name in ("wanted_stage_id", "wanted_status")),
         sa.Column("contact_digest", sa.Text(), nullable=True),
         *_claimed(),
-        sa.UniqueConstraint("destination", "key_digest", name="deals_once"),
+        sa.UniqueConstraint("origin_id", "key_digest", name="deals_once"),
     )
     op.create_index("deals_subject", "deals", ["subject", "account"])
     op.create_table(
