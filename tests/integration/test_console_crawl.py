@@ -41,7 +41,7 @@ from bridge.operations.bulk import BulkAction
 from bridge.operations.doctor import State as CheckState
 from bridge.operations.explain import Unheard
 from bridge.operations.life import STEPS
-from bridge.operations.life import Verdict as StepVerdict
+from bridge.operations.proof import Verdict as StepVerdict
 from bridge.operations.reconcile import FIELDS, VERDICTS, Verdict
 from bridge.pipeline.policy import Circuit
 from bridge.reasons import WORDS

@@ -180,7 +180,7 @@ def test_a_stage_that_was_renamed_since_can_not_be_compared(world: World) -> Non
 
 def test_a_deal_by_the_api_proves_nothing_of_a_webhooks_delivery(world: World) -> None:
     """The webhook took the payload and made nothing; the contact's only deal is that of another charge, by the API."""
-    more = {"destination": "default", "object_id": "pay_9", "read_back": ReadBack.ASKED.value}
+    more: dict[str, Any] = {"destination": "default", "object_id": "pay_9", "read_back": ReadBack.ASKED.value}
     lost = owe(world.journal, payload='{"email": "ana@example.com", "valor": "129.90"}', **more)
     sent_ms = world.clock()
     put_in_state(world.journal, lost, DeliveryState.DELIVERED, finished_ms=sent_ms, due_ms=None, attempts=1)
