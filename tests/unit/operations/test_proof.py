@@ -156,6 +156,8 @@ ids = st.sampled_from(["a", "b", "c"])
     looked=st.integers(0, 40),
     # Whether Clint tells when a deal was changed last.
     tells=st.booleans(),
+    # The status that the integration sets, whatever the checklist says.
+    sets=st.sampled_from(["WON", "OPEN", "LOST"]),
 )
 def test_nothing_untrue_is_called_seen_or_contradicted(
     own: dict[str, str],
@@ -169,6 +171,7 @@ def test_nothing_untrue_is_called_seen_or_contradicted(
     others: list[tuple[int, int | None, str, dict[str, str], tuple[str, str, str]]],
     looked: int,
     tells: bool,
+    sets: str,
 ) -> None:
     """Seen is a deal that the delivery wrote, or one that stands where it puts deals and was written since.
 
@@ -176,7 +179,7 @@ def test_nothing_untrue_is_called_seen_or_contradicted(
     for a payload was over.
     """
     payload = own if sends_id else {key: value for key, value in own.items() if key != "codigo"}
-    here, now_ms = ("o1", "s1", "WON"), T + looked * 60_000
+    here, now_ms = ("o1", "s1", sets), T + looked * 60_000
     happens: list[tuple[int, str, dict[str, str], tuple[str, str, str], str]] = [
         (at, id_, {"valor": "100"} if shows_value else {}, place, "people") for at, id_, place, shows_value in foreign
     ]
@@ -207,6 +210,7 @@ def test_nothing_untrue_is_called_seen_or_contradicted(
 
     if code == Code.SEEN:
         assert deal is not None
+        assert status in {"", deal.status}
         # A person who leaves a deal as the delivery would, and where it would, can't be told from it by anybody.
         stands = deal.id in world.wrote["people"] and status in {"", deal.status}
         is_placed = deal.origin_id == "o1" if knows else len(world.deals) == 1
