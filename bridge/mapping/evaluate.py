@@ -195,8 +195,8 @@ def build_deal(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
     """Return the payload of one event for a destination by the API; raise a StageError where it must not be sent.
 
     It has the keys of `build_payload`, and under `funnel` which deal it is, its stage, status, value and user (each
-    left out where it stays as it is), the contact's tags, all stages and statuses that the mapping may say, and the place
-    in Clint of each key.
+    left out where it stays as it is), the contact's tags, all stages and statuses that the mapping may say, and the
+    place in Clint of each key.
     """
     payload = build_payload(mapping, context)
     funnel, own = mapping.funnel, {one.key: one for one in mapping.fields}
