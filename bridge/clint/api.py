@@ -11,6 +11,7 @@ Unknown for real accounts [U]: whether filters by field find every deal, and how
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -161,6 +162,8 @@ class ClintApi:
             raise SettingsError(["CLINT_API_TOKEN must be plain text, got other characters"])
         self.deadline_s = deadline_s
         """How long a request may take once it is sent."""
+        self.answered_s = -math.inf
+        """When a request of this process was last done, by the clock `time.monotonic`."""
         self._base_url = base_url.rstrip("/")
         self._headers = {"api-token": token, "Accept": "application/json"}
         self._http = http
@@ -487,6 +490,7 @@ class ClintApi:
             raise ClintApiFailed(_UNREACHED[kind], kind=kind, where=where, host=host, why=why) from None
         self._compare_clocks(answer.headers.get("Date", ""))
         if 200 <= answer.status_code < 300:
+            self.answered_s = time.monotonic()
             try:
                 return json.loads(answer.content)
             except (ValueError, RecursionError):

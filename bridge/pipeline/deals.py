@@ -218,7 +218,10 @@ class DealSender:
             text = N_("the bridge failed to send ({error}); the log has the details")
             answer = Answer(Outcome.RETRY, None, "bridge.fault", Message(text, {"error": type(error).__name__}))
         if answer is not None:
-            answer = replace(answer, duration_ms=round((time.monotonic() - started_s) * 1000))
+            # A Clint that does other requests meanwhile is not down, and every delivery has a backoff of its own.
+            passes = answer.status in {None, 429} and self._parts.api.answered_s >= started_s
+            duration_ms = round((time.monotonic() - started_s) * 1000)
+            answer = replace(answer, duration_ms=duration_ms, opens_circuit=not passes)
         on_result(answer)
 
     def send(self, delivery: DueDelivery, lease: Lease, origin: str, may_start: Callable[[], bool]) -> Answer | None:

@@ -92,6 +92,8 @@ class World:
     def __init__(self, journal: Journal, clock: Clock | None = None) -> None:
         self.journal = journal
         self.clock = clock or Clock()
+        self.failures = 50
+        """So many in a row open the circuit."""
         self.clint = ClintSimulator()
         self.urls = {"vendas": origin_url("Vendas")}
         register(journal, **self.urls)
@@ -115,7 +117,7 @@ class World:
 
     def deliverer(self, sender: DealSender | None, attempts: int = 5) -> Deliverer:
         """Return the sending half of a worker."""
-        rules = DeliveryRules(RetryPolicy(10, 60, attempts), CircuitLimits(50, 20, 4), 8, 3_000)
+        rules = DeliveryRules(RetryPolicy(10, 60, attempts), CircuitLimits(self.failures, 20, 4), 8, 3_000)
         return Deliverer(self.journal, self.webhooks, self.urls, rules, self.clock, lambda: 0.5, deals=sender)
 
     def owe(self, text: str = "", **more: Any) -> int:
@@ -757,6 +759,38 @@ def test_retry_after_is_kept_to(world: World) -> None:
     world.work()
 
     assert row_of(world.journal, id_)["due_ms"] >= world.clock() + 45_000
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_only_a_clint_that_does_nothing_opens_the_circuit(world: World, down: bool) -> None:
+    """Lost answers and 429 beside requests that are done are the delivery's own; a Clint that is down is let alone."""
+    world.failures = 2
+    if down:
+        world.clint.faults.goes_down()
+    else:
+        world.clint.faults.breaks("closes", path="/v1/deals", method="POST", times=4)
+        world.clint.faults.answers(429, path="/v1/contacts", method="POST", times=4)
+    customers = [f"cus_{number}" for number in range(4)]
+    ids = [
+        world.owe(payload(f"pay_{name}", {"nome": name, "email": f"{name}@example.com"}), customer=name)
+        for name in customers
+    ]
+    for name in customers:
+        world.work(customer=name)
+    with world.journal.database.read() as connection:
+        state = destinations.load(connection)["vendas"].state
+    assert state == ("open" if down else "closed")
+    if down:
+        late = world.owe(payload("pay_late"), customer="cus_late")
+        world.work(customer="cus_late")
+        assert tries_of(world.journal, late) == []
+    if not down:
+        for _ in range(5):
+            world.clock.go(80)
+            for name in customers:
+                world.work(customer=name)
+        assert world.clint.count(KEY_FIELD) == {f"pay_{name}": 1 for name in customers}
+        assert {world.state(id_) for id_ in ids} == {"delivered"}
 
 
 def test_a_clint_that_can_not_be_reached_is_tried_again(world: World) -> None:
