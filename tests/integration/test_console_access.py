@@ -278,6 +278,19 @@ def test_without_a_password_the_console_is_closed(sqlite_url: str, tmp_path: Pat
         assert program.post("/language", data={"language": "en"}).status_code == 403
 
 
+def test_a_wrong_token_leads_people_to_the_sign_in(sqlite_url: str, tmp_path: Path) -> None:
+    """Where somebody has a password of their own, an old address is no reason to set variables."""
+    with opened_console(sqlite_url, tmp_path, BRIDGE_CONSOLE_TOKEN=CONSOLE_TOKEN, **OPEN_TO_NOBODY) as console:
+        opener = console.browser()
+        opener.get(f"/?token={CONSOLE_TOKEN}")
+        opener.post("/people", name="Bia", email="bia@example.com", role="administrator")
+        answer = console.browser().get("/?token=old")
+
+        assert answer.status_code == 403
+        assert 'href="/login"' in answer.text
+        assert "BRIDGE_PASSWORD" not in answer.text
+
+
 def test_without_a_password_the_token_of_the_address_opens_the_console(sqlite_url: str, tmp_path: Path) -> None:
     """It leads on to an address without it; the next start has another, and goes on with the sessions of this one."""
     with opened_console(sqlite_url, tmp_path, BRIDGE_CONSOLE_TOKEN=CONSOLE_TOKEN, **OPEN_TO_NOBODY) as console:
