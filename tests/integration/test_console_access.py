@@ -109,6 +109,15 @@ def test_a_made_up_address_buys_no_tries(console: Console, made_up: str) -> None
     assert console.browser().sign_in().status_code == 429
 
 
+def test_the_trail_says_once_that_tries_were_held_back(console: Console) -> None:
+    """Without whose, and one row however many tries there are, since strangers cause it."""
+    tried(console.browser(), TRIES.amount + 3)
+    with console.journal.database.read() as connection:
+        rows = audit.newest(connection, 50)
+
+    assert [(one["action"], one["actor"], one["about"]) for one in rows] == [("console.sign_in_limited", "", "")]
+
+
 def test_tries_at_the_same_moment_are_counted_one_by_one(console: Console) -> None:
     """Each is counted before its password is looked at, so that no two see the same count."""
     browsers = [console.browser() for _ in range(TRIES.amount + 15)]
