@@ -42,7 +42,8 @@ from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import check_data, run_checks
 from bridge.operations.explain import Preview, preview, preview_events
-from bridge.operations.life import STEPS, VERDICTS
+from bridge.operations.life import STEPS
+from bridge.operations.proof import VERDICTS, Verdict
 from bridge.operations.reconcile import BEHIND, Window, as_csv
 from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
@@ -407,7 +408,8 @@ def deal(number: int) -> ResponseReturnValue:
     result = dict(layout.found(of_number(number, "trial").result))
     layout.found(result.get("asks_person") or result.get("person_looked") or None)
     sees = request.form.get("sees") == "yes"
-    result |= {"proved": sees, "asks_person": False, "person_looked": True}
+    verdict = Verdict.PROVED if sees else Verdict.NOT_CONFIRMED
+    result |= {"proved": sees, "verdict": verdict.value, "asks_person": False, "person_looked": True}
     with runtime.journal.database.write() as connection:
         jobs.amend(connection, number, result)
     layout.note("trial.deal_seen" if sees else "trial.deal_not_seen", str(number))
