@@ -42,10 +42,16 @@ class Reason(NamedTuple):
 
 
 class AlertWords(NamedTuple):
-    """The title of a notice and what to do; in `WORDS` both are message ids."""
+    """The title of a notice and what to do; in `WORDS` the texts are message ids."""
 
     title: str
     todo: str
+    page: str = ""
+    """What to do in the console, where `todo` names commands."""
+
+    @property
+    def in_console(self) -> str:
+        return self.page or self.todo
 
 
 WAITS = {
@@ -103,7 +109,7 @@ def explain(code: str | None) -> Reason | None:
 def notice_words(code: str) -> AlertWords | None:
     """Return title and fix of a notice in the current language, None for an unknown code."""
     words = WORDS.get(code)
-    return AlertWords(_(words.title), _(words.todo)) if words else None
+    return AlertWords(*map(_, words)) if words else None
 
 
 def deal_said(detail: str | None) -> str:
@@ -525,20 +531,32 @@ REASONS: Mapping[str, Reason] = {
 }
 """Every reason code; answers of destinations by status, else by kind of status (4xx, 5xx)."""
 
-_REGISTER = N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks.")
-_NEW_KEY = N_("Make a new key in Asaas and set ASAAS_API_KEY.")
+_REGISTER = (
+    N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
+    N_("Register the webhook on its page under Connections, or look in Asaas: Integrações, Webhooks."),
+)
+_CHECK = N_("“Check everything” under Connections tells the cause and what to do.")
+_MEND_MAPPING = N_("Open the mapping under Mappings: it says what is wrong.")
+_NEW_KEY = (
+    N_("Make a new key in Asaas and set ASAAS_API_KEY."),
+    N_("Make a new key in Asaas and give it to the bridge: Connections, Change key."),
+)
 _SEE_ACCOUNT = N_("Look in Asaas: Minha Conta, Configurações.")
 
 WORDS: Mapping[str, AlertWords] = {
     "delivery.dead": AlertWords(
-        N_("Deliveries that need a person"), N_("See the reason with `bridge deliveries list --state dead` and decide.")
+        N_("Deliveries that need a person"),
+        N_("See the reason with `bridge deliveries list --state dead` and decide."),
+        N_("See the reasons under Needs attention and decide."),
     ),
     "delivery.not_seen": AlertWords(
         N_("Delivered, but the deal is not confirmed in Clint"),
         N_("Open the event: it says what was found, and what to do."),
     ),
     "destination.paused": AlertWords(
-        N_("Destination paused: nothing is sent"), N_("Fix the integration's URL, or run `bridge destinations resume`.")
+        N_("Destination paused: nothing is sent"),
+        N_("Fix the integration's URL, or run `bridge destinations resume`."),
+        N_("Fix the integration's URL, or resume the destination, under Connections."),
     ),
     "destination.circuit_open": AlertWords(
         N_("Destination fails: deliveries wait"), N_("Nothing is lost. Check that Clint is up.")
@@ -546,25 +564,32 @@ WORDS: Mapping[str, AlertWords] = {
     "events.behind": AlertWords(
         N_("Events wait: no worker takes them"),
         N_("Check that the worker runs. Run `bridge doctor`: it tells the cause and what to do."),
+        _CHECK,
     ),
     "events.held": AlertWords(
         N_("Events wait for Asaas"),
         N_("Nothing is lost: they continue by themselves. Is Asaas up? Run `bridge doctor`: it tells the cause."),
+        N_("Nothing is lost: they continue by themselves. “Check everything” under Connections tells the cause."),
     ),
     "account.silent": AlertWords(
         N_("No event from Asaas for unusually long"),
         N_("The queue may be interrupted. Run `bridge doctor`: it says the cause and what to do."),
+        _CHECK,
     ),
     "task.failing": AlertWords(
         N_("A periodic task of the bridge does not run"),
         N_("See task.failed in the worker's log. Run `bridge doctor`: it says the cause and what to do."),
+        _CHECK,
     ),
     "mapping.broken": AlertWords(
-        N_("A mapping's file has an error and is not used"), N_("Fix it; `bridge mappings lint` says what is wrong.")
+        N_("A mapping's file has an error and is not used"),
+        N_("Fix it; `bridge mappings lint` says what is wrong."),
+        _MEND_MAPPING,
     ),
     "mapping.refused": AlertWords(
         N_("An active mapping can't run in this version: events wait"),
         N_("Fix or remove the mapping; `bridge mappings lint` says what is wrong."),
+        _MEND_MAPPING,
     ),
     "alerts.failing": AlertWords(N_("Alerts do not arrive"), N_("Fix the address under Alerts, then send a test.")),
     "clint.doubled_deal": AlertWords(
@@ -572,33 +597,42 @@ WORDS: Mapping[str, AlertWords] = {
         N_("Look at both deals in Clint and remove the one that is not needed. The bridge goes on with the oldest."),
     ),
     "reconcile.missing": AlertWords(
-        N_("Charges that never arrived"), N_("See them with `bridge reconcile`; bring them in with `bridge backfill`.")
+        N_("Charges that never arrived"),
+        N_("See them with `bridge reconcile`; bring them in with `bridge backfill`."),
+        N_("See them under Reconciliation and bring them in there."),
     ),
-    "webhook.missing": AlertWords(N_("No webhook at Asaas leads to the bridge"), _REGISTER),
-    "webhook.disabled": AlertWords(N_("The webhook is switched off at Asaas"), _REGISTER),
+    "webhook.missing": AlertWords(N_("No webhook at Asaas leads to the bridge"), *_REGISTER),
+    "webhook.disabled": AlertWords(N_("The webhook is switched off at Asaas"), *_REGISTER),
     "webhook.interrupted": AlertWords(
         N_("Asaas interrupted the queue of events"),
         N_("Fix the cause, then `bridge webhook resume`; 14 days are left."),
+        N_("Fix the cause, then resume sending on the webhook's page; 14 days are left."),
     ),
     "webhook.penalised": AlertWords(
         N_("Asaas penalises the webhook for failures"),
         N_("Check that the bridge answers 200, then run `bridge webhook resume`."),
+        N_("Check that the bridge answers 200, then resume sending on the webhook's page."),
     ),
-    "webhook.token": AlertWords(N_("The webhook has no token at Asaas"), _REGISTER),
+    "webhook.token": AlertWords(N_("The webhook has no token at Asaas"), *_REGISTER),
     "webhook.version": AlertWords(
-        N_("The webhook has another API version"), N_("Run `bridge webhook remove`, then `bridge webhook register`.")
+        N_("The webhook has another API version"),
+        N_("Run `bridge webhook remove`, then `bridge webhook register`."),
+        N_("Remove it in Asaas (Integrações, Webhooks), then register it on the webhook's page."),
     ),
-    "webhook.slash": AlertWords(N_("The webhook's URL at Asaas ends in a slash"), _REGISTER),
-    "webhook.events": AlertWords(N_("The webhook lacks events that mappings need"), _REGISTER),
+    "webhook.slash": AlertWords(N_("The webhook's URL at Asaas ends in a slash"), *_REGISTER),
+    "webhook.events": AlertWords(N_("The webhook lacks events that mappings need"), *_REGISTER),
     "webhook.several": AlertWords(
         N_("Several webhooks lead to the bridge"),
         N_("Run `bridge webhook status` and remove those that are not needed."),
+        N_("The webhook's page shows them; remove those that are not needed in Asaas: Integrações, Webhooks."),
     ),
     "webhook.retention": AlertWords(
-        N_("Events that wait at Asaas are deleted soon"), N_("Run `bridge webhook resume` now.")
+        N_("Events that wait at Asaas are deleted soon"),
+        N_("Run `bridge webhook resume` now."),
+        N_("Resume sending on the webhook's page now."),
     ),
-    "account.key_refused": AlertWords(N_("Asaas refuses the API key"), _NEW_KEY),
-    "account.access_token": AlertWords(N_("API key expiring, expired or disabled"), _NEW_KEY),
+    "account.key_refused": AlertWords(N_("Asaas refuses the API key"), *_NEW_KEY),
+    "account.access_token": AlertWords(N_("API key expiring, expired or disabled"), *_NEW_KEY),
     "account.bank_account_info": AlertWords(N_("The Asaas account's bank account is pending"), _SEE_ACCOUNT),
     "account.commercial_info": AlertWords(N_("The Asaas account's commercial data is pending"), _SEE_ACCOUNT),
     "account.document": AlertWords(N_("The Asaas account's documents are pending"), _SEE_ACCOUNT),

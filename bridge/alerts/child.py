@@ -23,6 +23,8 @@ from bridge.messages import N_
 AT_ONCE = 8
 UNUSABLE = N_("apprise can't use the URL")
 REFUSED = N_("the service did not take the message")
+NO_NAME = N_("no server of that name is found; is it spelt right?")
+CLOSED = N_("nothing answers at the server's port; is it the right one?")
 PRIVATE = N_(
     "the address leads to this machine or network, where nothing is sent; put it into BRIDGE_ALERT_URLS, or set "
     "BRIDGE_ALLOW_PRIVATE_DESTINATIONS=1"
@@ -30,6 +32,10 @@ PRIVATE = N_(
 
 _refused: ContextVar[list[str]] = ContextVar("_refused")
 """The addresses to which the message of this context was not let; apprise's own threads share it."""
+_tried: ContextVar[list[tuple[str, int] | None]] = ContextVar("_tried")
+"""Host and port of each connection that was tried, None for a name that was looked up."""
+PROBE_S = 4.0
+"""How long a failed message's server is tried once more, to say why."""
 
 
 def main() -> None:
@@ -43,10 +49,31 @@ def main() -> None:
         with lock:
             print(json.dumps(said), flush=True)  # noqa: T201 (the answer)
 
+    sys.addaudithook(_note_connection)
     if "--public" in sys.argv[1:]:
         _refuse_private()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(answer, range(len(posts))))
+
+
+def _note_connection(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.getaddrinfo":
+        _tried.get([]).append(None)
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        _tried.get([]).append((str(arguments[1][0]), int(arguments[1][1])))
+
+
+def _why_not(tried: list[tuple[str, int] | None]) -> str:
+    """Return why the service did not take a message, after another try of the connection that came last."""
+    if not tried:
+        return REFUSED
+    if tried[-1] is None:
+        return NO_NAME
+    try:
+        socket.create_connection(tried[-1], PROBE_S).close()
+    except OSError:
+        return CLOSED
+    return REFUSED
 
 
 def _refuse_private() -> None:
@@ -79,7 +106,9 @@ def _send_one(url: str, title: str, body: str) -> dict[str, Any]:
     import apprise
 
     refused: list[str] = []
+    tried: list[tuple[str, int] | None] = []
     _refused.set(refused)
+    _tried.set(tried)
     service = apprise.Apprise.instantiate(url)
     problem = ""
     if service is None:
@@ -89,7 +118,7 @@ def _send_one(url: str, title: str, body: str) -> dict[str, Any]:
         notifier.add(service)
         # As text: a service that takes HTML or Markdown only gets it turned into that.
         if not notifier.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT):
-            problem = PRIVATE if refused else REFUSED
+            problem = PRIVATE if refused else _why_not(list(tried))
     return {"service": url.split("://", 1)[0], "sent": not problem, "problem": problem}
 
 

@@ -351,12 +351,20 @@ def dead_notices(dead: Mapping[str, Mapping[str, int]]) -> Iterator[Notice]:
     for name, reasons in dead.items():
         text = N_("deliveries that need a person: {number} ({reasons})")
         facts: dict[str, object] = {"number": sum(reasons.values())}
-        facts["reasons"] = ", ".join(f"{code} ×{number}" for code, number in list(reasons.items())[:MAX_REASONS])
+        facts["reasons"] = _in_words(list(reasons.items())[:MAX_REASONS])
         if len(reasons) > MAX_REASONS:
             text = N_("deliveries that need a person: {number} ({reasons} and {others} other reasons)")
             facts["others"] = len(reasons) - MAX_REASONS
         todo = N_("see: bridge deliveries list --state dead --destination {name}; then retry, replay or discard them")
         yield Notice(DEAD, name, NoticeLevel.WARNING, Message(text, facts), Message(todo, {"name": name}))
+
+
+def _in_words(reasons: Sequence[tuple[str, int]]) -> Message:
+    facts: dict[str, object] = {}
+    for place, (code, number) in enumerate(reasons):
+        known = find_reason(code)
+        facts |= {f"what{place}": Message(known.means) if known else code, f"number{place}": number}
+    return Message("; ".join(f"{{what{place}}} ×{{number{place}}}" for place in range(len(reasons))), facts)
 
 
 def notice_changes(problems: Iterable[Notice], open_notices: Iterable[StoredNotice]) -> list[Notice | Resolved]:

@@ -60,7 +60,7 @@ def compose(items: Sequence[Item], language: str, public_url: str = "") -> Messa
             if shown:
                 lines += [_(_HEADINGS[kind]), *(_line(item, public_url) for item in shown), ""]
         if len(items) > MAX_PROBLEMS:
-            lines += [_("and {number} more: `bridge notices list`", number=len(items) - MAX_PROBLEMS), ""]
+            lines += [more(len(items) - MAX_PROBLEMS, public_url), ""]
         number = sum(item.kind is not Kind.OVER for item in items)
         summary = ngettext("{n} problem", "{n} problems", number) if number else _("back to normal")
         return Message(_("Asaas–Clint bridge: {summary}", summary=summary), "\n".join(lines).strip())
@@ -81,8 +81,12 @@ def _line(item: Item, public_url: str) -> str:
     if item.kind is Kind.OVER:
         return "• " + _("{title} ({about}), from {since} until a moment ago", **facts)
     lines = ["• " + _("{title} ({about}), since {since}", **facts)]
-    lines += [_("detail: {detail}", detail=read_message(alert.detail)), words.todo]
-    lines += [link] if (link := link_of(alert.code, alert.about, public_url)) else []
+    lines += [_("detail: {detail}", detail=read_message(alert.detail))]
+    if link := link_of(alert.code, alert.about, public_url):
+        lines += [words.in_console, link]
+        lines += [_("On a terminal: {todo}", todo=words.todo)] if words.page else []
+    else:
+        lines += [words.todo]
     return "\n  ".join(lines)
 
 
@@ -90,6 +94,13 @@ def brasilia(ms: int, portuguese: str, english: str) -> str:
     """Return a moment in Brasília in the pattern of the current language."""
     moment = datetime.fromtimestamp(ms / 1000, UTC).astimezone(BRASILIA)
     return moment.strftime(portuguese if current_language() == "pt" else english)
+
+
+def more(number: int, public_url: str) -> str:
+    """Return the line for problems that a message leaves out."""
+    if public_url:
+        return _("and {number} more: {link}", number=number, link=f"{public_url}/attention")
+    return _("and {number} more: `bridge notices list`", number=number)
 
 
 def link_of(code: str, about: str, public_url: str) -> str:

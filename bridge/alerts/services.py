@@ -65,7 +65,8 @@ def _email(values: Values) -> str:
         raise BadField("to", N_("must be e-mail addresses, separated by commas"))
     sender = values["sender"] or values["user"]
     if not _MAIL.fullmatch(sender):
-        raise BadField("sender", N_("must be an e-mail address"))
+        empty = N_("can be left empty only where the user is an e-mail address")
+        raise BadField("sender", N_("must be an e-mail address") if values["sender"] else empty)
     if not re.fullmatch(r"[A-Za-z0-9.-]+", values["server"]):
         raise BadField("server", N_("must be the name of a server, such as smtp.gmail.com"))
     port = values["port"] or {"ssl": "465", "starttls": "587", "insecure": "25"}[values["security"]]
@@ -128,7 +129,12 @@ SERVICES: Mapping[str, Service] = {
             Field("port", N_("Port"), N_("Leave empty for the usual one"), is_needed=False),
             Field("user", N_("User"), example="avisos@empresa.com.br", is_needed=False),
             Field("password", N_("Password"), kind="password", is_needed=False),
-            Field("sender", N_("Sender"), N_("Leave empty to send as the user"), is_needed=False),
+            Field(
+                "sender",
+                N_("Sender"),
+                N_("Leave empty to send as the user, where that is an e-mail address"),
+                is_needed=False,
+            ),
         ),
         _email,
         ("mailto", "mailtos"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
-from bridge.alerts.send import Message, brasilia, link_of
+from bridge.alerts.send import Message, brasilia, link_of, more
 from bridge.formats import Formats
 from bridge.journal.daily import Day, day_before
 from bridge.journal.notices import StoredNotice
@@ -70,7 +70,7 @@ def compose(
                 *(_problem(one, formats, public_url) for one in problems[:MAX_PROBLEMS]),
             ]
         if len(problems) > MAX_PROBLEMS:
-            lines.append(_("and {number} more: `bridge notices list`", number=len(problems) - MAX_PROBLEMS))
+            lines.append(more(len(problems) - MAX_PROBLEMS, public_url))
         if idle:
             lines += ["", _("DELIVERED NOTHING FOR A WEEK"), *(f"• {name}" for name in idle)]
             lines += [f"  {public_url}/mappings"] if public_url else []

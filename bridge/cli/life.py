@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bridge.runtime import Runtime
 
 _STYLES = {
+    Verdict.FILTERED: "green",
     Verdict.PROVED: "bold green",
     Verdict.CONTRADICTED: "bold red",
     Verdict.NOT_CONFIRMED: "yellow",

@@ -14,6 +14,7 @@ from bridge.journal.schema import audit
 SIGNED_IN, SIGNED_OUT, ALL_ENDED = "console.signed_in", "console.signed_out", "console.sessions_ended"
 """A SIGNED_OUT row is about the id of the SIGNED_IN row of its session. An ALL_ENDED row is about a person, or the
 role of a password of the settings, and ends all their sessions of before."""
+LIMITED = "console.sign_in_limited"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,18 +106,15 @@ _RESTART = N_("start the bridge again with the environment of this command")
 
 def alerts(results: Sequence[Result], kept: int = 0) -> Iterator[Check]:
     if kept:
-        what = N_("receivers in the journal: {number}; `bridge alerts test` sends each a message")
+        what = N_("receivers in the journal: {number}")
         yield check(N_("alerts"), what, number=kept)
     elif not results:
-        what = N_(
-            "BRIDGE_ALERT_URLS is unset and the journal has no receivers: no alert is sent; `bridge notices list` "
-            "shows what is wrong"
-        )
+        what = N_("BRIDGE_ALERT_URLS is unset and the journal has no receivers: no alert is sent")
         yield check(N_("alerts"), what)
     for number, result in enumerate(results, 1):
         name = N_("alerts {number}")
         if result.sent:
-            what = N_("{service}, can be used; `bridge alerts test` sends a message")
+            what = N_("{service}, can be used")
             yield check(name, what, number=number, service=result.service)
         else:
             mend = N_("fix BRIDGE_ALERT_URLS; apprise's documentation has the form of each service's URL")

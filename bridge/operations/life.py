@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -166,7 +166,7 @@ class _Course:
     charge: Charge
     ends_s: float
     goal: str
-    """The last event that a mapping listens to: its deliveries are looked for in Clint."""
+    """The last event that a mapping listens to."""
     awaited: Counter[str] = field(default_factory=Counter)
     """The events that must come before the next action: name -> number."""
     seen: list[Seen] = field(default_factory=list)
@@ -215,14 +215,25 @@ class Life:
         self._made: list[_Made] = []
         if all(self._why_skipped(step) for step in self.steps):
             what = N_("no active mapping of account {account} listens to what happens to charges")
-            hint = N_("see: bridge mappings show; mappings become active when the bridge runs")
+            hint = N_("switch one on under Mappings; it becomes active while the bridge runs")
             raise NotFound(what, hint=hint, account=account)
 
     @property
     def proved(self) -> bool:
-        """Whether every step that can be done is proved."""
-        done = [one for one in self.results if one.verdict is not Verdict.SKIPPED]
-        return len(self.results) == len(self.steps) and all(one.verdict is Verdict.PROVED for one in done)
+        """Whether every step that can be done came as expected, and a deal was seen in one at least."""
+        verdicts = {one.verdict for one in self.results}
+        is_whole = len(self.results) == len(self.steps) and Verdict.PROVED in verdicts
+        return is_whole and verdicts <= {Verdict.SKIPPED, Verdict.FILTERED, Verdict.PROVED}
+
+    @property
+    def person_must_look(self) -> bool:
+        """Whether all came as expected, except that the bridge can't see the deals without a token of Clint's API."""
+        good, not_seen = {Verdict.SKIPPED, Verdict.FILTERED, Verdict.PROVED}, "trial.deal_not_looked_at"
+        left = [one for one in self.results if one.verdict not in good]
+        lines = [line for one in left for line in one.lines if line.verdict not in {*good, None}]
+        whys = [reason.code for one in left for reason in one.reasons]
+        is_whole = len(self.results) == len(self.steps) and bool(lines)
+        return is_whole and all(one.reasons for one in left) and {not_seen} == {*whys, *(line.code for line in lines)}
 
     def run(self) -> None:
         """Do every step, then remove what was made. Raises BridgeError where not even the first charge is made."""
@@ -328,9 +339,10 @@ class Life:
             Leftover("deal", line.deal_id, Message(N_("deals stay in Clint"))) for line in lines if line.deal_id
         )
         judged = [line.verdict for line in lines if line.verdict is not None]
-        goal_proved = any(line.verdict is Verdict.PROVED and line.event == goal for line in lines)
+        came = {Verdict.FILTERED, Verdict.PROVED}
+        goal_came = any(line.verdict in came and line.event == goal for line in lines)
         worst = max(judged, key=list(Verdict).index, default=Verdict.NOT_CONFIRMED)
-        verdict = worst if goal_proved or worst is not Verdict.PROVED else Verdict.NOT_CONFIRMED
+        verdict = worst if goal_came or worst not in came else Verdict.NOT_CONFIRMED
         return StepResult(step, verdict, charge.payment_ids, lines, [problem] if problem else [])
 
     def _make(self, step: Step) -> Charge:
@@ -432,7 +444,7 @@ class Life:
     def _lines(self, course: _Course, findings: dict[int, Finding]) -> list[Line]:
         """Return a line for each event and mapping; `findings` are of deliveries, by their number."""
         expected, status = self._expected(course), statuses(one.mapping for one in self._active())
-        last = self._last_of_deals(course.seen)
+        judged = self._judged(course)
         lines = []
         for event, deliveries in course.seen:
             wanted = expected.get(event["id"], [])
@@ -444,7 +456,7 @@ class Life:
                 continue
             for new in wanted:
                 came = rows.pop(new.mapping, None)
-                lines.append(self._compare(course, event, new, came, status.get(new.destination, ""), findings, last))
+                lines.append(self._compare(course, event, new, came, status.get(new.destination, ""), findings, judged))
             nothing = Message(N_("nothing"))
             for row in rows.values():  # of a mapping that is no longer active
                 lines.append(
@@ -460,7 +472,7 @@ class Life:
         row: Row | None,
         status: str,
         findings: dict[int, Finding],
-        last: frozenset[int],
+        judged: frozenset[int],
     ) -> Line:
         wants_sent = new.state is not DeliveryState.FILTERED
         expected = _expectation(new, status)
@@ -473,14 +485,14 @@ class Life:
         line = replace(line, code=row["reason_code"] or "")
         if not wants_sent:
             is_same = state is DeliveryState.FILTERED and row["reason_code"] == new.reason_code
-            return replace(line, verdict=Verdict.PROVED if is_same else Verdict.CONTRADICTED)
+            return replace(line, verdict=Verdict.FILTERED if is_same else Verdict.CONTRADICTED)
         if state in {DeliveryState.FILTERED, DeliveryState.DEAD, DeliveryState.DISCARDED}:
             return replace(line, verdict=Verdict.CONTRADICTED)
         if state is DeliveryState.STALE:  # Asaas may deliver out of order
             return replace(line, verdict=Verdict.NOT_CONFIRMED if event["name"] == course.goal else None)
         if state is not DeliveryState.DELIVERED:
             return replace(line, verdict=Verdict.NOT_CONFIRMED)
-        if event["name"] != course.goal or row["id"] not in last:
+        if row["id"] not in judged:
             return replace(line, verdict=None)
         found = findings.get(row["id"])
         if found is None:
@@ -505,26 +517,29 @@ class Life:
         except ClintApiFailed:
             return deal.stage or deal.stage_id
 
-    def _last_of_deals(self, seen: Iterable[Seen]) -> frozenset[int]:
-        """Return the numbers of the last delivery for each deal.
+    def _judged(self, course: _Course) -> frozenset[int]:
+        """Return the numbers of the deliveries whose deal must be seen: the last for each deal of the step.
 
-        By the API a deal has a key; by a webhook it is that of a destination, or of several of one known origin.
+        By the API a deal has a key; by a webhook it is that of a destination, or of several of one origin. Where an
+        origin is not known, destinations may lead to one deal, so the last event that sent something is judged alone.
         """
         with self._runtime.journal.database.read() as connection:
             origins = {name: place.origin_id or "" for name, place in destinations.load(connection).items()}
-        rows = sorted((row for one in seen for row, _ in one.deliveries), key=lambda row: int(row["id"]))
-        last = {}
-        for row in rows:
+        sent = [(int(row["id"]), row, one.event["name"]) for one in course.seen for row, _ in one.deliveries]
+        last: dict[tuple[str, str], tuple[int, str]] = {}
+        for id_, row, name in sorted(sent, key=lambda one: one[0]):
             if row["state"] == DeliveryState.DELIVERED:
                 told = read_payload(row["payload"]) if row["payload"] else None
-                last[origins.get(row["destination"]) or row["destination"], told.key if told else ""] = int(row["id"])
-        return frozenset(last.values())
+                last[origins.get(row["destination"]) or row["destination"], told.key if told else ""] = id_, name
+        names = [name for _, name in sorted(last.values())]
+        newest = course.goal if course.goal in names else names[-1] if names else ""
+        are_known = {place for place, key in last if not key} <= set(origins.values())
+        return frozenset(id_ for (_, key), (id_, name) in last.items() if key or are_known or name == newest)
 
     def _find_deals(self, course: _Course) -> tuple[dict[int, Finding], Problem | None]:
-        """Look for the deals of the goal's deliveries; return the finding of each, and why Clint could not be asked."""
-        clint, last = self._runtime.clint_api, self._last_of_deals(course.seen)
-        goal = [one for one in course.seen if one.event["name"] == course.goal]
-        rows = [row for one in goal for row, _ in one.deliveries if row["id"] in last]
+        """Look for each deal of the step; return the finding of its last delivery, and why Clint could not be asked."""
+        clint, judged = self._runtime.clint_api, self._judged(course)
+        rows = [row for one in course.seen for row, _ in one.deliveries if row["id"] in judged]
         wanted = {int(row["id"]) for row in rows}
         findings: dict[int, Finding] = {}
         if not wanted:

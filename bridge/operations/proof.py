@@ -29,6 +29,7 @@ class Verdict(StrEnum):
     """What a look at Clint, or a step of a test charge, came to, the strongest last."""
 
     SKIPPED = "skipped"  # not tried
+    FILTERED = "filtered"  # nothing was to be sent, and nothing was: no deal was looked for
     PROVED = "proved"  # seen as expected
     NOT_CONFIRMED = "not_confirmed"  # not seen
     CONTRADICTED = "contradicted"  # seen otherwise than expected
@@ -36,6 +37,7 @@ class Verdict(StrEnum):
 
 VERDICTS = {
     Verdict.SKIPPED: N_("skipped"),
+    Verdict.FILTERED: N_("filtered as expected"),
     Verdict.PROVED: N_("proved"),
     Verdict.NOT_CONFIRMED: N_("not confirmed"),
     Verdict.CONTRADICTED: N_("contradicted"),

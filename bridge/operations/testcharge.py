@@ -66,7 +66,7 @@ def _heard(mappings: Iterable[Mapping], account: str, billing_type: str) -> list
     heard = [name for name in wanted if any(mapping.listens_to(name) for mapping in own)]
     if not heard:
         what = N_("no active mapping of account {account} listens to {events}, so a charge makes no deal")
-        hint = N_("see: bridge mappings show; mappings become active when the bridge runs")
+        hint = N_("switch one on under Mappings; it becomes active while the bridge runs")
         raise NotFound(what, hint=hint, account=account, events=", ".join(wanted))
     return heard
 

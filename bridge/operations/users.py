@@ -139,7 +139,8 @@ def _set_password(connection: Connection, user: User, hashed: str, address: str,
     users.change(connection, user.id, password=hashed, state=UserState.ACTIVE.value)
     by = Actor(f"{user.role} {user.name}", address)
     audit.note(connection, by, "user.password_set", user.key, now_ms)
-    audit.note(connection, by, audit.ALL_ENDED, user.key, now_ms)
+    if user.seen_ms is not None:  # whoever was never here has no session
+        audit.note(connection, by, audit.ALL_ENDED, user.key, now_ms)
 
 
 def rename(journal: Journal, by: Actor, now_ms: int, id_: int, name: str) -> None:

@@ -191,8 +191,12 @@ def test_dead_deliveries_are_counted_for_the_accounts_of_the_receiver(journal: J
     world.round(600)
     world.round()
 
-    assert "deliveries that need a person: 3 (clint.http_422 ×3)" in world.post.bodies("matriz")
-    assert "deliveries that need a person: 2 (clint.http_422 ×2)" in world.post.bodies("filial")
+    assert "deliveries that need a person: 3 (the destination does not take these values ×3)" in world.post.bodies(
+        "matriz"
+    )
+    assert "deliveries that need a person: 2 (the destination does not take these values ×2)" in world.post.bodies(
+        "filial"
+    )
     assert "need a person: 5" not in world.post.bodies("matriz")
     with journal.database.write() as connection:
         table = delivery_table()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
+from bridge.alerts.child import CLOSED, NO_NAME
 from bridge.alerts.plan import HELD_MS
 from bridge.alerts.send import Message, Result, check, send
 from bridge.alerts.services import address_of
@@ -21,7 +22,7 @@ from bridge.model import DeliveryState, NoticeLevel
 from bridge.worker.alerts import AlertSetup, send_alerts
 from tests.databases import on_both
 from tests.factories import Clock, incoming, keep, noticed, opened_journal, owe, put_in_state, register
-from tests.peers import Peer, Reply
+from tests.peers import Peer, Reply, closed_port
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_a_thousand_dead_deliveries_are_one_message(journal: Journal) -> None:
         clock.go(15)
 
     problem, over = box.messages
-    assert "deliveries that need a person: 30 (clint.http_422 ×30)" in problem.body
+    assert "deliveries that need a person: 30 (the destination does not take these values ×30)" in problem.body
     assert over.title == "Asaas–Clint bridge: back to normal"
     assert open_codes(journal) == []
     with journal.database.read() as connection:
@@ -226,6 +227,16 @@ def test_a_service_that_refuses_is_named_without_its_url() -> None:
         results = send([f"json://user:secret@127.0.0.1:{service.port}/x"], Message("a", "b"))
 
     assert results == [Result("json", False, "the service did not take the message")]
+
+
+def test_a_server_that_is_not_there_is_said() -> None:
+    """A wrong port and a wrong name are what a person mistypes most."""
+    with closed_port() as port:
+        mail = f"mailto://a:b@example.com:{port}/?smtp=127.0.0.1&from=a@example.com&to=a@example.com"
+        closed, nameless = send([mail, "json://a.invalid/x"], Message("a", "b"))
+
+    assert closed.problem == CLOSED
+    assert nameless.problem == NO_NAME
 
 
 def test_a_check_sends_nothing() -> None:

@@ -109,6 +109,15 @@ def test_a_made_up_address_buys_no_tries(console: Console, made_up: str) -> None
     assert console.browser().sign_in().status_code == 429
 
 
+def test_the_trail_says_once_that_tries_were_held_back(console: Console) -> None:
+    """Without whose, and one row however many tries there are, since strangers cause it."""
+    tried(console.browser(), TRIES.amount + 3)
+    with console.journal.database.read() as connection:
+        rows = audit.newest(connection, 50)
+
+    assert [(one["action"], one["actor"], one["about"]) for one in rows] == [("console.sign_in_limited", "", "")]
+
+
 def test_tries_at_the_same_moment_are_counted_one_by_one(console: Console) -> None:
     """Each is counted before its password is looked at, so that no two see the same count."""
     browsers = [console.browser() for _ in range(TRIES.amount + 15)]
@@ -276,6 +285,19 @@ def test_without_a_password_the_console_is_closed(sqlite_url: str, tmp_path: Pat
         program = console.app.test_client()
         assert program.get("/who").json["error"]["code"] == "console.closed"  # type: ignore[index]
         assert program.post("/language", data={"language": "en"}).status_code == 403
+
+
+def test_a_wrong_token_leads_people_to_the_sign_in(sqlite_url: str, tmp_path: Path) -> None:
+    """Where somebody has a password of their own, an old address is no reason to set variables."""
+    with opened_console(sqlite_url, tmp_path, BRIDGE_CONSOLE_TOKEN=CONSOLE_TOKEN, **OPEN_TO_NOBODY) as console:
+        opener = console.browser()
+        opener.get(f"/?token={CONSOLE_TOKEN}")
+        opener.post("/people", name="Bia", email="bia@example.com", role="administrator")
+        answer = console.browser().get("/?token=old")
+
+        assert answer.status_code == 403
+        assert 'href="/login"' in answer.text
+        assert "BRIDGE_PASSWORD" not in answer.text
 
 
 def test_without_a_password_the_token_of_the_address_opens_the_console(sqlite_url: str, tmp_path: Path) -> None:

@@ -600,6 +600,10 @@ def test_each_step_leads_back_to_the_guide_and_on_to_the_next(console: Console, 
     saved = me.post("/connections/new-destination", name="default", url=URL)
     console.clock.go(1)
     assert step_of(me, saved.location) == ("2", ["/test-charge", back])
+    with console.journal.database.write() as connection:
+        checked = jobs.begin(connection, "clint", "", {}, "Ana", console.clock())
+        jobs.finish(connection, checked, console.clock(), {"checks": []})
+    assert step_of(me, f"/work/{checked}")[0] == "2"
     me.post("/guide/dismiss")
     assert step_of(me, "/test-charge") == ("", [])
 

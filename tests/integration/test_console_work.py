@@ -456,6 +456,24 @@ def test_a_person_says_whether_the_deal_stands(console: Console, sees: str, says
 
     assert "Does the deal stand in Clint?" in asked
     assert says in answered
+    other = {"yes": "no", "no": "yes"}[sees]
+    assert f'value="{other}"' in answered
+    assert says not in browser.post(f"/work/{number}/deal", sees=other, follow=True).text
+
+
+def test_only_what_asked_a_person_takes_an_answer(console: Console) -> None:
+    """A deal that the bridge saw is not for a person to deny."""
+    deal = {"id": "d", "stage": "Paga", "status": "WON"}
+    result = {"proved": True, "asks_person": False, "email": "a@example.com", "causes": [], "deal": deal}
+    with console.journal.database.write() as connection:
+        number = jobs.begin(
+            connection, "trial", "default", {"value": "10.00", "billing_type": "PIX"}, "Ana", console.clock()
+        )
+        jobs.finish(connection, number, console.clock(), result)
+    browser = console.operator()
+
+    assert browser.post(f"/work/{number}/deal", sees="no").status_code == 404
+    assert "Proved: the charge became a deal" in browser.get(f"/work/{number}").text
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,20 @@ def trail(console: Console) -> list[tuple[str, str, str]]:
     return [(one["actor"], one["action"], one["about"]) for one in reversed(rows)]
 
 
+def test_a_link_that_opens_here_only_is_marked(console: Console) -> None:
+    """Whoever gets it by e-mail would open an address of their own machine."""
+    operator = console.operator()
+    person = {"name": "Bia", "role": "operator"}
+    here = operator.post("/people", {**person, "email": "a@example.com"})
+    elsewhere = console.browser(Host="bridge.example")
+    elsewhere.sign_in()
+    reached = elsewhere.post("/people", {**person, "email": "b@example.com"})
+
+    assert "opens on this machine only" in here.text
+    assert "http://bridge.example/invitation/" in reached.text
+    assert "opens on this machine only" not in reached.text
+
+
 def test_an_invited_person_chooses_a_password_and_signs_in_with_it(console: Console) -> None:
     """The link is looked at as often as one likes and used once; the trail has names and no e-mail."""
     path = invited(console)
@@ -85,7 +99,7 @@ def test_an_invited_person_chooses_a_password_and_signs_in_with_it(console: Cons
         ("operator Ana", "console.signed_in", ""),
         ("operator Ana", "user.invited", "user 1"),
         ("operator Bia", "user.password_set", "user 1"),
-        ("operator Bia", "console.sessions_ended", "user 1"),
+        ("operator Bia", "console.signed_in", "user 1"),
         ("operator Bia", "console.signed_in", "user 1"),
     ]
     with console.journal.database.read() as connection:

@@ -92,6 +92,7 @@ def _form(
         service=service,
         services=SERVICES,
         fields=layout.found(SERVICES.get(service)).fields,
+        labels={f"at-{one.name}": one.label for one in SERVICES[service].fields},
         given=given,
         name=given.get("name", has.name),
         areas={one.value for one in Area} if not (given or has.areas) else set(given.getlist("area") or has.areas),

@@ -262,7 +262,8 @@ def resume_webhook(account: str) -> ResponseReturnValue:
 
 @pages.post("/connections/destinations/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
-    why = Message(N_("paused by {who}"), {"who": person.author})
+    nameless = layout.AUTHORS.get(person.author)
+    why = Message(N_("paused by {who}"), {"who": Message(nameless) if nameless else person.author})
     actions.pause(runtime.journal, name, why, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("{name} is paused; its deliveries wait.", name=name), "warning")
     return layout.go("console.connections.show")

@@ -58,7 +58,7 @@ def _step() -> str:
     """Return the step of the page of this request, _EITHER for the list of connections, or an empty text."""
     endpoint = g.get("shown_for", request.endpoint or "")
     if endpoint == "console.connections.show":
-        return "account" if request.endpoint == "console.jobs.show" else _EITHER
+        return _STEP_OF_JOB.get(g.get("job_kind", ""), _EITHER)
     _console, part, name = endpoint.split(".") if endpoint.count(".") == 2 else ("", "", "")
     return _STEP_OF_PAGE.get(f"{part}.{name}") or _STEP_OF_PART.get(part, "")
 
@@ -66,6 +66,8 @@ def _step() -> str:
 _EITHER = "either"
 _CONNECTIONS = ("account", "clint")
 _STEP_OF_PART = {"mappings": "mapping", "trial": "test"}
+_STEP_OF_JOB = {"connect": "account", "clint": "clint"}
+"""The kinds of work that are begun on the list of connections."""
 _STEP_OF_PAGE = {
     **dict.fromkeys(("connecting.new_account", "connecting.take_account"), "account"),
     **dict.fromkeys(("connecting.key_form", "connecting.take_key"), "account"),

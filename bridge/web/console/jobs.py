@@ -291,7 +291,7 @@ def of_number(number: int, *kinds: str) -> Job:
 def show(number: int) -> ResponseReturnValue:
     """Show a job; htmx gets only the part that changes."""
     job = of_number(number)
-    g.shown_for = HOME[job.kind]
+    g.shown_for, g.job_kind = HOME[job.kind], job.kind
     template = "job_part.html" if layout.partial() else "job.html"
     picture = reconciled(job.result["days"]) if job.kind == "reconcile" and job.result else None
     shown = of_events(_event_ids(job.result or {}))
@@ -404,13 +404,12 @@ def _charges(behind: list[dict[str, str]]) -> str:
 
 @pages.post("/work/<int:number>/deal")
 def deal(number: int) -> ResponseReturnValue:
-    """Note whether a person saw the deal of a test charge in Clint."""
+    """Note whether a person saw the deal of a test charge in Clint; the answer can be changed."""
     result = dict(layout.found(of_number(number, "trial").result))
+    layout.found(result.get("asks_person") or result.get("person_looked") or None)
     sees = request.form.get("sees") == "yes"
     verdict = Verdict.PROVED if sees else Verdict.NOT_CONFIRMED
     result |= {"proved": sees, "verdict": verdict.value, "asks_person": False, "person_looked": True}
-    if sees:
-        result["causes"] = []
     with runtime.journal.database.write() as connection:
         jobs.amend(connection, number, result)
     layout.note("trial.deal_seen" if sees else "trial.deal_not_seen", str(number))

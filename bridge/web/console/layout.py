@@ -45,6 +45,7 @@ from bridge.web.console.access import (
     person,
     runtime,
     signed_in,
+    signs_in,
     style_nonce,
 )
 from bridge.web.console.personal import shown
@@ -241,7 +242,7 @@ def seen_destinations() -> set[str] | None:
 def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
     """Return the page that says what went wrong and what to do, with the way back to where the person came from."""
     if isinstance(error, ConsoleClosed):
-        return page("closed.html", status, has_token=bool(access.token), kept=_kept_form())
+        return page("closed.html", status, has_token=bool(access.token), may_sign_in=_may_sign_in(), kept=_kept_form())
     if "person" not in g and error is None:  # no route was found, so nobody has looked who asks
         with suppress(JournalError):
             g.person = signed_in()
@@ -251,6 +252,12 @@ def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValu
     kept = _kept_form() if isinstance(error, FormRefused | NotSignedIn) else []
     values = {"error": error, "came_from": came_from, "sign_in": sign_in, "kept": kept}
     return page("error.html", status, http_status=status, **values)
+
+
+def _may_sign_in() -> bool:
+    with suppress(JournalError):
+        return signs_in()
+    return False
 
 
 def _kept_form() -> list[tuple[str, str]]:
@@ -293,7 +300,8 @@ def _seen_notices(connection: Connection) -> list[StoredNotice]:
 
 def notice_texts(notice: StoredNotice) -> tuple[str, str]:
     """Return what a notice is about and what to do."""
-    return notice_words(notice.code) or (said(notice.detail), said(notice.mend))
+    words = notice_words(notice.code)
+    return (words.title, words.in_console) if words else (said(notice.detail), said(notice.mend))
 
 
 def broken_files() -> dict[str, list[Finding]]:

@@ -38,7 +38,7 @@ def run_life(task: JobContext) -> Result:
     page.plan(life.steps)
     life.run()
     left = [{"kind": one.kind, "id": one.id, "why": one.why.to_json()} for one in life.not_removed()]
-    return {"proved": life.proved, "left": left}
+    return {"proved": life.proved, "person_must_look": life.person_must_look, "left": left}
 
 
 class LifePage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
@@ -72,7 +73,12 @@ def _link_page(id_: int, link: str) -> ResponseReturnValue:
     """Show a link. It is in this answer only: no row, cookie or address of the console holds it."""
     origin = f"{'https' if over_https() else 'http'}://{request.host}"
     url = origin + url_for("console.people.invitation", link=link)
-    return layout.page("people_link.html", user=_user(id_), url=url, hours=LINK_HOURS)
+    host = urlsplit(origin).hostname or ""
+    only_here = host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
+    public = runtime.settings.bridge_public_url
+    return layout.page(
+        "people_link.html", user=_user(id_), url=url, hours=LINK_HOURS, only_here=only_here, public=public
+    )
 
 
 def _user(id_: int) -> User:

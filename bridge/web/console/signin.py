@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_network
 from typing import Any
 
@@ -15,8 +15,9 @@ from itsdangerous import BadSignature, Signer
 from limits import RateLimitItemPerMinute
 from limits.strategies import FixedWindowRateLimiter
 
-from bridge.errors import ConsoleBusy, SignInFailed, TooManySignIns, UsageError
+from bridge.errors import ConsoleBusy, JournalError, SignInFailed, TooManySignIns, UsageError
 from bridge.journal import audit, users
+from bridge.journal.audit import Actor
 from bridge.logs import logger
 from bridge.messages import LANGUAGES, N_, _
 from bridge.operations.users import as_name, come_in
@@ -40,6 +41,8 @@ TRAIL_SHOWN = 50
 YEAR_S = 365 * 24 * 3600
 TRIES = RateLimitItemPerMinute(8, 15)
 """The limit of wrong passwords for an address, and for known browsers."""
+NOTED = RateLimitItemPerMinute(1, 15, "noted")
+"""How often the audit trail says that tries were held back."""
 BROWSER = "bridge_browser"
 """The cookie of a known browser: a person or the operator signed in there before.
 
@@ -121,8 +124,19 @@ def count_try() -> tuple[str, str]:
         is_proxy = "X-Forwarded-For" in request.headers and client_address() == request.remote_addr
         hint = "set BRIDGE_TRUSTED_PROXIES: all people share the address of the proxy" if is_proxy else None
         log.warning("console.sign_in_limited", hint=hint)
+        _note_limited()
         raise TooManySignIns
     return known, who
+
+
+def _note_limited() -> None:
+    """Note in the audit trail that tries are held back: one row for all in a while, since strangers cause it."""
+    tries: FixedWindowRateLimiter = current_app.extensions["bridge.tries"]
+    with _COUNTING:
+        is_first = tries.hit(NOTED)
+    if is_first:
+        with suppress(JournalError), runtime.journal.database.write() as connection:
+            audit.note(connection, Actor("", ""), audit.LIMITED, "", runtime.clock_ms())
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from bridge.web.console.attention import cause_title
 
 SENTENCES = {
     "console.signed_in": N_("Signed in to the console"),
+    "console.sign_in_limited": N_("Too many wrong passwords: further tries were held back"),
     "console.signed_out": N_("Signed out of the console"),
     "console.sessions_ended": N_("Ended all sessions: {about}"),
     "user.invited": N_("Invited {about}"),
@@ -40,7 +41,7 @@ SENTENCES = {
     "mapping.switched_off": N_("Switched the mapping {about} off"),
     "events.replayed": N_("Replayed many events"),
     "charges.brought_in": N_("Brought in missing charges of the account {about}"),
-    "trial.begun": N_("Made a test charge in the account {about}"),
+    "trial.begun": N_("Began a test charge in the account {about}"),
     "life.begun": N_("Tested a charge's whole life in the account {about}"),
     "trial.deal_seen": N_("Saw the deal of test charge {about} in Clint"),
     "trial.deal_not_seen": N_("Did not see the deal of test charge {about} in Clint"),

@@ -46,9 +46,23 @@ def test_a_message_in_portuguese() -> None:
         "NOVO\n"
         "• Entregas que precisam de uma decisão (default), desde 18/11 08:06\n"
         "  detalhe: entregas que precisam de uma decisão: 12 (clint.http_422 ×12)\n"
-        "  Veja o motivo em `bridge deliveries list --state dead` e decida.\n"
-        f"  https://bridge.example/attention#{anchor('delivery.dead', 'default')}"
+        "  Veja os motivos em Precisa de atenção e decida.\n"
+        f"  https://bridge.example/attention#{anchor('delivery.dead', 'default')}\n"
+        "  Pelo terminal: Veja o motivo em `bridge deliveries list --state dead` e decida."
     )
+
+
+def test_without_a_public_address_a_message_names_the_command() -> None:
+    """There is no link to follow."""
+    body = compose([item()], PT).body
+
+    assert body.endswith("  Veja o motivo em `bridge deliveries list --state dead` e decida.")
+    assert "Pelo terminal" not in body
+
+
+def test_in_the_console_no_command_is_named() -> None:
+    """A person there has a page for it."""
+    assert [code for code, words in WORDS.items() if "`" in words.in_console] == []
 
 
 def test_a_message_in_english() -> None:
@@ -72,6 +86,8 @@ def test_a_long_message_is_cut() -> None:
 
     assert body.count("•") == MAX_PROBLEMS
     assert body.endswith("and 5 more: `bridge notices list`")
+    many = [item(about=f"d{number}") for number in range(MAX_PROBLEMS + 5)]
+    assert compose(many, EN, "https://bridge.example").body.endswith("and 5 more: https://bridge.example/attention")
 
 
 def test_an_unknown_problem_has_its_own_words() -> None:

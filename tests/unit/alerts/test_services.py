@@ -81,3 +81,14 @@ def test_empty_fields_leave_an_address_as_it_is() -> None:
     """A choice is always sent, so it alone changes nothing."""
     assert not is_given("email", {"security": "ssl", "to": " "})
     assert is_given("email", EMAIL)
+
+
+def test_a_sender_may_be_left_out_only_where_the_user_is_an_address() -> None:
+    """The sentence says so: the rule of an address alone would puzzle whoever left the field empty."""
+    with pytest.raises(BadField) as nobody:
+        address_of("email", {**EMAIL, "user": "", "sender": ""})
+    with pytest.raises(BadField) as wrong:
+        address_of("email", {**EMAIL, "user": "", "sender": "ana"})
+
+    assert (nobody.value.name, wrong.value.name) == ("sender", "sender")
+    assert nobody.value.rule != wrong.value.rule

@@ -46,7 +46,8 @@ def test_dead_deliveries_are_one_notice_for_a_destination() -> None:
         (
             "delivery.dead",
             "default",
-            "deliveries that need a person: 1000 (clint.http_422 ×900, mapping.x ×90, a ×9 and 1 other reasons)",
+            "deliveries that need a person: 1000 (the destination does not take these values ×900; mapping.x ×90; "
+            "a ×9 and 1 other reasons)",
         ),
         ("delivery.dead", "vip", "deliveries that need a person: 1 (c ×1)"),
     ]
