@@ -16,7 +16,9 @@ from bridge.operations.causes import find_causes
 from bridge.operations.doctor import run_checks
 from bridge.operations.mappings import copied, starters
 from bridge.worker.alerts import AlertSetup, send_alerts
+from bridge.worker.drain import Drainer
 from tests.console import Browser, Console, opened_console
+from tests.factories import incoming, keep
 
 PAGA = """
 description: Cobrança paga
@@ -30,12 +32,12 @@ contact: {email: "'ana@example.com'"}
 
 
 @pytest.fixture
-def console(sqlite_url: str, tmp_path: Path) -> Iterator[Console]:
+def console(sqlite_url: str, tmp_path: Path, redis_url: str) -> Iterator[Console]:
     """Give a console with two accounts; the mappings are the first one's."""
     (tmp_path / "mappings").mkdir()
     (tmp_path / "mappings" / "paga.yaml").write_text(PAGA)
     with opened_console(
-        sqlite_url, tmp_path, ASAAS_API_KEY="$aact_hmlg_x", ASAAS_API_KEY_FILIAL="$aact_hmlg_y"
+        sqlite_url, tmp_path, ASAAS_API_KEY="$aact_hmlg_x", ASAAS_API_KEY_FILIAL="$aact_hmlg_y", REDIS_URL=redis_url
     ) as opened:
         yield opened
 
@@ -77,7 +79,20 @@ def test_an_account_without_a_mapping_is_told_everywhere(console: Console, me: B
     assert "Everything is flowing" not in me.get("/").text
     assert look(console) == [(UNHEARD, "filial")]
     assert standing(console) == [(UNHEARD, "filial")]  # the notice is of the same cause
-    assert UNHEARD in {one.code for one in run_checks(console.runtime, lambda: console.journal)}
+    assert [one.code for one in run_checks(console.runtime, lambda: console.journal)].count(UNHEARD) == 1
+
+
+def test_the_page_of_its_event_leads_to_a_copy(console: Console, me: Browser) -> None:
+    """With the account of the event chosen."""
+    keep(console.journal, incoming(account="filial", received_ms=console.clock()))
+    runtime = console.runtime
+    drainer = Drainer(runtime.journal, runtime.decider, runtime.deliverer, runtime.wakeups, runtime.clock_ms, 1)
+    for lane in runtime.journal.lanes.due(runtime.clock_ms()):
+        drainer.start(lane)
+        drainer.join()
+    page = me.get("/events/1").text
+
+    assert 'href="/mappings?account=filial#copy"' in page
 
 
 def test_a_copy_is_a_form_first_and_ends_it(console: Console, me: Browser) -> None:
