@@ -576,6 +576,10 @@ WORDS: Mapping[str, AlertWords] = {
         N_("The queue may be interrupted. Run `bridge doctor`: it says the cause and what to do."),
         _CHECK,
     ),
+    "account.unheard": AlertWords(
+        N_("No mapping is on for this account: nothing of it goes to Clint"),
+        N_("Copy a mapping for the account, or switch one of its mappings on."),
+    ),
     "task.failing": AlertWords(
         N_("A periodic task of the bridge does not run"),
         N_("See task.failed in the worker's log. Run `bridge doctor`: it says the cause and what to do."),

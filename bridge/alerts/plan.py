@@ -178,6 +178,7 @@ _PATHS = {
     "delivery": "/attention",
     "webhook": "/connections/{account}/webhook",
     "account": "/connections",
+    "account.unheard": "/attention",
     "reconcile": "/reconcile",
     "events.held": "/attention",
     "events.behind": "/events?state=waiting",
@@ -273,10 +274,11 @@ PAUSED, CIRCUIT = NOTICES
 BEHIND = "events.behind"
 HELD = "events.held"
 SILENT = "account.silent"
+UNHEARD = "account.unheard"
 BROKEN = "mapping.broken"
 REFUSED = "mapping.refused"
 FAILING = "alerts.failing"
-CODES = (DEAD, PAUSED, CIRCUIT, BEHIND, HELD, SILENT, BROKEN, REFUSED, FAILING)
+CODES = (DEAD, PAUSED, CIRCUIT, BEHIND, HELD, SILENT, UNHEARD, BROKEN, REFUSED, FAILING)
 
 BRIDGE = "bridge"
 """The `about` of a notice that concerns the bridge as a whole."""
@@ -298,12 +300,14 @@ def find_problems(
     held: Mapping[str, str],
     mappings: Mapping[str, tuple[str, int]] | None = None,
     receivers: Iterable[Receiver] = (),
+    unheard: Iterable[str] = (),
 ) -> Iterator[Notice]:
     """Give a notice for each problem of the moment.
 
     `dead` counts deliveries by destination and reason code. `silences` has by account the hours of a silence that is
     unusually long, and `held` the code for which most of its events have waited for Asaas for HELD_MS. `mappings` has
-    BROKEN or REFUSED of each mapping that can't run, with the line of its first fault.
+    BROKEN or REFUSED of each mapping that can't run, with the line of its first fault. `unheard` names the accounts to
+    which no mapping that is on listens.
     """
     warning, error = NoticeLevel.WARNING, NoticeLevel.ERROR
     yield from dead_notices(dead)
@@ -332,6 +336,10 @@ def find_problems(
             text = N_("no event for more than {hours} hours, which was never so in the weeks before")
             detail = Message(text, {"hours": silence - silence % 4})
             yield Notice(SILENT, account, warning, detail, Message(N_("see: bridge doctor")))
+    for account in unheard:
+        detail = Message(N_("no mapping that is on listens to this account: nothing of it goes to Clint"))
+        todo = N_("copy a mapping with the line `account: {account}`, or switch one on; see: bridge mappings list")
+        yield Notice(UNHEARD, account, warning, detail, Message(todo, {"account": account}))
     for name, (code, line) in (mappings or {}).items():
         # The text of the line is left out: a mapping may name a person.
         file = N_("the mapping file has a fault in line {line} and is not used")

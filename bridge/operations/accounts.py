@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
@@ -141,6 +141,15 @@ def remove_account(journal: Journal, actor: Actor, now_ms: int, name: str) -> No
         told = [one for one in notices.open_notices(connection) if re.split("[/ ]", one.about)[0] == name]
         notices.apply(connection, [Resolved(one.code, one.about) for one in told], now_ms)
         audit.note(connection, actor, "account.removed", name, now_ms)
+
+
+def without_mapping(names: Iterable[str], mappings: Iterable[Mapping]) -> list[str]:
+    """Return the accounts to which no mapping that is on listens: nothing of them goes to Clint.
+
+    None while no mapping is on at all: then it is not about one account.
+    """
+    served = {one.account for one in mappings if one.enabled}
+    return [name for name in names if name not in served] if served else []
 
 
 def waiting_events(connection: Connection, name: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from bridge.alerts.plan import BROKEN, HELD, REFUSED
+from bridge.alerts.plan import BROKEN, HELD, REFUSED, UNHEARD
 from bridge.asaas.webhooks import KEY_REFUSED
 from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, MappingRefused
 from bridge.journal import causes, destinations, notices, queries
@@ -17,10 +17,11 @@ from bridge.journal.destinations import Destination
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding, Severity
 from bridge.model import NoticeLevel
+from bridge.operations.accounts import without_mapping
 from bridge.runtime import Runtime
 
 PAUSED, CIRCUIT = destinations.NOTICES
-SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, REFUSED})
+SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, REFUSED, UNHEARD})
 """Notices of what has a cause of its own here; they are for alerts and for the command line."""
 _DIED_OF_PAUSE = frozenset({"delivery.attempts_spent", "clint.removed", "clint.url", "destination.paused"})
 _DIED_OF_CIRCUIT = frozenset({"delivery.attempts_spent"})
@@ -87,6 +88,10 @@ def find_causes(
         said = tuple(one for one in told if one.code == REFUSED)
         found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused, told=said))
     found += [Cause(Kind.MAPPING, BROKEN, name, told=_of(told, BROKEN, name)) for name in files]
+    for name in without_mapping(runtime.accounts, (one.mapping for one in runtime.mappings.current())):
+        if accounts is None or name in accounts:
+            warning = NoticeLevel.WARNING
+            found.append(Cause(Kind.UNHEARD, UNHEARD, name, level=warning, told=_of(told, UNHEARD, name)))
     found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]
     is_said = {(one.code, one.about) for cause in found for one in cause.told}
     for notice in told:

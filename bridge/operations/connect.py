@@ -35,6 +35,8 @@ class Company:
     name: str
     """Empty where the key may not read it."""
     production: bool
+    twin: str = ""
+    """The account of the bridge that has another key of the same account at Asaas; empty for none."""
 
 
 def company_of(runtime: Runtime, account: str, api_key: str) -> Company:
@@ -52,7 +54,30 @@ def company_of(runtime: Runtime, account: str, api_key: str) -> Company:
         what = N_("this older key does not say whether it is of production or of the sandbox")
         raise UsageError(what, hint=N_("make a new key in Asaas: Integrações, Chaves de API")) from None
     client.get("/customers", {"limit": 1})  # what mappings need most
-    return Company(company_name(client, api_key), is_production_key(runtime, api_key))
+    is_production = is_production_key(runtime, api_key)
+    twin = _twin(runtime, account, wallet(client), is_production=is_production)
+    return Company(company_name(client, api_key), is_production, twin)
+
+
+def wallet(client: AsaasClient) -> str:
+    """Return the id of the wallet of the account at Asaas; empty where the key may not read it."""
+    try:
+        found = client.get("/wallets/") or {}
+    except BridgeError:  # a key without that permission works all the same
+        return ""
+    return min((str(one.get("id") or "") for one in found.get("data") or ()), default="")
+
+
+def _twin(runtime: Runtime, account: str, of_key: str, *, is_production: bool) -> str:
+    """Return the name of another account that has a key of the account with this wallet."""
+    if not of_key:
+        return ""
+    for one in runtime.accounts.values():
+        client = runtime.asaas.get(one.name) if one.name != account else None
+        is_alike = client is not None and is_production_key(runtime, one.api_key) is is_production
+        if client and is_alike and wallet(client) == of_key:
+            return one.name
+    return ""
 
 
 _COMPANIES: dict[str, str] = {}

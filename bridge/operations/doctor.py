@@ -22,6 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from bridge import __version__
 from bridge.alerts import send
+from bridge.alerts.plan import UNHEARD
 from bridge.alerts.send import Result
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL
@@ -40,7 +41,7 @@ from bridge.mapping.findings import shown as quoted
 from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import NoticeLevel
-from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url
+from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url, without_mapping
 from bridge.runtime import Runtime
 from bridge.settings import (
     DEFAULT,
@@ -431,6 +432,10 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
     there = next(path for path in (data.absolute(), *data.absolute().parents) if path.exists())
     yield disk(str(data), shutil.disk_usage(there).free)
     yield mapping_files(read_directory(directory, runtime.setup), mappings)
+    for name in without_mapping(settings.accounts, mappings):
+        what = N_("no mapping that is on listens to it: nothing of it goes to Clint")
+        mend = N_("copy a mapping with the line `account: {account}`, or switch one on; see: bridge mappings list")
+        yield check(N_("account {account}"), what, State.WARNING, mend, UNHEARD, account=name)
     clint = None
     if runtime.clint_api:
         of_token, clint = clint_api(Directory(runtime.clint_api))
@@ -467,6 +472,8 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
         mend = N_("is a worker running? its log says why (task.failed)")
         yield check(N_("tasks"), N_("late: {tasks}"), State.WARNING, mend, "task.failing", tasks=", ".join(late))
     for one in open_notices:
+        if one.code == UNHEARD:  # a check of its own says it
+            continue
         facts = {"number": one.id, "about": one.about, "detail": read_message(one.detail)}
         state = _BY_LEVEL[NoticeLevel(one.level)]
         yield check(N_("notice {number}"), "{about}: {detail}", state, read_message(one.mend), one.code, **facts)

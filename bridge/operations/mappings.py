@@ -12,11 +12,13 @@ import difflib
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bridge.errors import MappingChanged, UsageError
 from bridge.journal import Journal, revisions
+from bridge.mapping.edit import NotEditable
+from bridge.mapping.form import read_form, write_form
 from bridge.messages import N_, system_reason
 
 
@@ -123,6 +125,7 @@ def changed(before: str, after: str) -> tuple[int, int]:
 
 
 _ENABLED = re.compile(r"^enabled:[^\n#]*?(?=[ \t]*(#[^\n]*)?$)", re.MULTILINE)
+_ACCOUNT = re.compile(r"^account:[^\n#]*?(?=[ \t]*(#[^\n]*)?$)", re.MULTILINE)
 _FIRST_KEY = re.compile(r"^[A-Za-z_][\w-]*:", re.MULTILINE)
 
 
@@ -138,6 +141,23 @@ def switched(text: str, *, on: bool) -> str:
     if _ENABLED.search(text):
         return _ENABLED.sub(line, text, count=1)
     return _FIRST_KEY.sub(lambda first: f"{line}\n{first[0]}", text, count=1)
+
+
+def copied(text: str, name: str, account: str) -> str:
+    """Return the text of a mapping for another account: switched on, and called after both.
+
+    A text without a form gets the line `account` only.
+    """
+    try:
+        form = read_form(text)
+        called = f"{form.settings['description'] or name} ({account})"
+        changes = {"account": account, "description": called, "enabled": ""}
+        return write_form(text, replace(form, settings={**form.settings, **changes}))
+    except NotEditable:
+        line = f"account: {account}"
+        if _ACCOUNT.search(text):
+            return _ACCOUNT.sub(line, text, count=1)
+        return _FIRST_KEY.sub(lambda first: f"{line}\n{first[0]}", text, count=1)
 
 
 def starters() -> Path:

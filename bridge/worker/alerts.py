@@ -25,6 +25,7 @@ from bridge.journal.receivers import ENVIRONMENT, ENVIRONMENT_NAME, Receiver
 from bridge.logs import logger
 from bridge.mapping import Mapping as MappingFile
 from bridge.mapping import ParseResult, Severity
+from bridge.operations.accounts import without_mapping
 from bridge.operations.webhooks import apply_notices
 from bridge.pipeline.active_mappings import MappingFiles
 from bridge.runtime import Runtime
@@ -59,6 +60,7 @@ class AlertSetup:
     silences: Callable[[int], Mapping[str, int | None]] = lambda _now_ms: {}
     mappings: Callable[[], Iterable[MappingFile]] = tuple
     faults: Callable[[int], Problems] = lambda _now_ms: {}
+    unheard: Callable[[], Iterable[str]] = tuple
     send: Callable[..., list[Result]] = alert_send.send_all
 
     @classmethod
@@ -72,6 +74,7 @@ class AlertSetup:
             SilenceCheck(runtime.journal, runtime.accounts),
             lambda: [item.mapping for item in runtime.mappings.current()],
             FaultCheck(runtime),
+            lambda: without_mapping(runtime.accounts, (item.mapping for item in runtime.mappings.current())),
         )
 
 
@@ -114,7 +117,7 @@ def _receivers(connection: Connection, setup: AlertSetup) -> list[Receiver]:
 
 
 def _notice_problems(journal: Journal, setup: AlertSetup, now_ms: int) -> None:
-    unusual, faults = setup.silences(now_ms), setup.faults(now_ms)
+    unusual, faults, unheard = setup.silences(now_ms), setup.faults(now_ms), setup.unheard()
     with journal.database.read() as connection:
         problems = alert_plan.find_problems(
             now_ms,
@@ -125,6 +128,7 @@ def _notice_problems(journal: Journal, setup: AlertSetup, now_ms: int) -> None:
             statistics.held_for_asaas(connection, now_ms - alert_plan.HELD_MS),
             faults,
             _receivers(connection, setup),
+            unheard,
         )
         known = notices.open_notices(connection, alert_plan.CODES)
         changes = alert_plan.notice_changes(problems, known)

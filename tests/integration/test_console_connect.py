@@ -14,8 +14,9 @@ from werkzeug.test import TestResponse
 from bridge.clint.webhook import classify
 from bridge.crypto import new_key
 from bridge.journal import accounts as stored
-from bridge.journal import audit, jobs
+from bridge.journal import audit, jobs, users
 from bridge.journal.audit import Actor
+from bridge.journal.users import UserRole
 from bridge.messages import Message
 from bridge.model import DeliveryState
 from bridge.operations import accounts, actions
@@ -28,7 +29,7 @@ from bridge.web.console.connecting import KEY_WAITS_MS
 from bridge.web.console.guide import MOST_DELIVERED
 from tests.charges import Calendar
 from tests.console import VIEWER, Browser, Console, finish_jobs, opened_console
-from tests.factories import incoming, keep, owe, put_in_state, register, row_of
+from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, row_of
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator, ClintSimulator
 
@@ -298,6 +299,52 @@ def test_an_account_is_removed_with_its_webhook(console: Console, me: Browser, a
     assert stored_names(console) == ([], [])
     assert done(console)[-2:] == ["webhook.removed", "account.removed"]
     assert me.get("/connections/default/remove").status_code == 404
+
+
+def test_the_page_that_removes_an_account_lists_what_uses_it(console: Console, me: Browser) -> None:
+    """And leaves the webhook at Asaas alone unless that is ticked."""
+    me.post("/connections/new-destination", name="default", url=URL)
+    console.clock.go(60)
+    connect(me, url="http://127.0.0.1:9")
+    with console.runtime.journal.database.write() as connection:
+        users.add(connection, "Bia", "bia@example.com", UserRole.VIEWER, ["default"], NOW_MS)
+    asked = me.get("/connections/default/remove").text
+    me.post("/connections/default/remove")
+
+    assert "Bia" in asked
+    assert 'href="/mappings/cobranca"' in asked
+    assert re.search(r'name="webhook"[^>]*checked', asked) is None
+    assert "webhook.removed" not in done(console)
+    assert done(console)[-1] == "account.removed"
+
+
+def test_another_key_of_a_connected_account_is_told_of_before_it_is_stored(
+    console: Console, me: Browser, asaas: AsaasSimulator
+) -> None:
+    """Asaas gives both keys the same wallet; a key that may not read it, or of the other environment, tells nothing."""
+    first = me.post("/connections/new-account", key=DEFAULT_KEY).text
+    connect(me, url="http://127.0.0.1:9")
+    again = me.post("/connections/new-account", key=OTHER_KEY).text
+    own = me.post("/connections/default/key", key=OTHER_KEY).text
+    production = me.post("/connections/new-account", key=REAL_KEY).text
+    asaas.faults.answers(403, path="/v3/wallets")
+    unread = me.post("/connections/new-account", key=OTHER_KEY).text
+
+    warning = "same account at Asaas as default"
+    assert warning in again
+    assert [warning in page for page in (first, own, production, unread)] == [False] * 4
+    assert stored_names(console)[0] == ["default"]
+
+
+def test_the_end_of_connecting_says_where_no_mapping_listens(console: Console, me: Browser) -> None:
+    """The way to a copy is there; the first account, which the mappings serve, has no such step."""
+    me.post("/connections/new-destination", name="default", url=URL)
+    console.clock.go(60)
+    first = connect(me, url="http://127.0.0.1:9")
+    second = connect(me, OTHER_KEY, name="filial", url="http://127.0.0.1:9")
+
+    assert "/mappings?account=" not in first
+    assert 'href="/mappings?account=filial#copy"' in second
 
 
 def test_what_the_environment_sets_is_changed_there(sqlite_url: str, tmp_path: Path, environ: dict[str, str]) -> None:

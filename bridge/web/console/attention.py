@@ -149,6 +149,7 @@ _TITLES = {
     Kind.CIRCUIT: N_("Destination {about} fails for several customers"),
     Kind.MAPPING: N_("The file of mapping {about} has an error and is not used"),
     Kind.REFUSED: N_("An active mapping can't run in this version"),
+    Kind.UNHEARD: N_("No mapping is on for account {about}: nothing of it goes to Clint"),
 }
 
 
@@ -195,6 +196,7 @@ _BY_ABOUT = {
     Kind.CIRCUIT: {"destination.resumed", "destination.paused", "destination.changed"},
     Kind.HELD: {"account.changed", "account.removed", "account.added"},
     Kind.MAPPING: {"mapping.saved", "mapping.restored", "mapping.switched_on", "mapping.switched_off"},
+    Kind.UNHEARD: {"account.removed"},
 }
 """The changes that fix a cause whose `about` they name."""
 

@@ -19,12 +19,12 @@ from flask.typing import ResponseReturnValue
 from bridge.errors import BridgeError, ConsoleBusy, DecryptionFailed, JournalError, UsageError
 from bridge.http import check_url
 from bridge.journal import accounts as stored
-from bridge.journal import audit
+from bridge.journal import audit, receivers, users
 from bridge.journal import destinations as circuits
 from bridge.journal.audit import Actor
 from bridge.messages import N_, Message, _, ngettext
 from bridge.operations import accounts, connect
-from bridge.operations.accounts import public_hook_url
+from bridge.operations.accounts import public_hook_url, without_mapping
 from bridge.operations.connect import Company
 from bridge.operations.doctor import is_clint_url
 from bridge.settings import DEFAULT, NAME, destination_variable, origin_of, origin_url, variable
@@ -199,7 +199,18 @@ def _store(pending: Pending) -> ResponseReturnValue:
 
 
 def run_connect(task: JobContext) -> Result:
-    """Register the webhook of an account that was just stored, and check that its public address answers."""
+    """Register the webhook of an account that was just stored, check that its public address answers, and say where no
+    mapping listens to the account."""
+    result = _connect(task)
+    account = task.params["account"]
+    mappings = [one.mapping for one in task.runtime.mappings.current()]
+    result["unheard"] = bool(without_mapping([account], mappings))
+    if result["unheard"]:
+        task.step(code="unheard", values={"account": account})
+    return result
+
+
+def _connect(task: JobContext) -> dict[str, Any]:
     account, url = task.params["account"], task.params["url"]
     task.step(code="key", values={"company": task.params["company"] or account})
     task.step(code="stored" if task.params["fresh"] else "changed", values={"account": account})
@@ -228,8 +239,19 @@ def ask_to_remove_account(account: str) -> ResponseReturnValue:
     layout.found(known(runtime.accounts, account))
     with runtime.journal.database.read() as connection:
         waiting = accounts.waiting_events(connection, account)
-    has_key = bool(runtime.accounts[account].api_key)
-    return layout.page("account_remove.html", name=account, setting=setting, waiting=waiting, has_key=has_key)
+        people = [one.name for one in users.everybody(connection) if account in one.accounts]
+        told = [one.name for one in receivers.load(connection) if account in one.accounts]
+    return layout.page(
+        "account_remove.html",
+        name=account,
+        setting=setting,
+        waiting=waiting,
+        has_key=bool(runtime.accounts[account].api_key),
+        mappings=[one.mapping for one in runtime.mappings.current() if one.mapping.account == account],
+        people=people if person.may_manage_people else [],
+        people_number=len(people),
+        receivers=told,
+    )
 
 
 @pages.post("/connections/<account>/remove")

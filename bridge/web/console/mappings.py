@@ -34,10 +34,12 @@ from bridge.mapping.spec import NAME
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _
 from bridge.operations import bulk
+from bridge.operations.accounts import without_mapping
 from bridge.operations.effects import effect_of
-from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
+from bridge.operations.mappings import changed, copied, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
+from bridge.web.console.connecting import known
 from bridge.web.console.mapping_editor import finding_words, known_setup, read, sent_twice
 
 pages = Blueprint("mappings", __name__)
@@ -82,7 +84,8 @@ def listed() -> ResponseReturnValue:
         for name, mapping in sorted({**dict.fromkeys(broken), **active}.items())
     ]
     rows.sort(key=lambda one: ("broken", "on", "off").index(one["state"]))
-    return layout.page("mappings.html", rows=rows, refused=refused)
+    unheard = without_mapping(runtime.accounts, active.values())
+    return layout.page("mappings.html", rows=rows, refused=refused, accounts=[*runtime.accounts], unheard=unheard)
 
 
 @pages.get("/mappings/<name>")
@@ -669,3 +672,16 @@ def make() -> ResponseReturnValue:
         layout.flash_message(_("There is a mapping of that name: choose another."), "bad")
         name = name_of(name, taken)
     return _go_on(name, "", {"name": name, "fresh": "1"})
+
+
+@pages.post("/mappings-copy")
+def copy() -> ResponseReturnValue:
+    """Keep a mapping's text for another account as a draft of a new mapping, and show its form."""
+    name = request.form.get("mapping", "")
+    account = layout.found(known(runtime.accounts, request.form.get("account", ""))).name
+    text = copied(revision_of(name).text or "", name, account)
+    with runtime.journal.database.read() as connection:
+        taken = {one.mapping for one in revisions.active(connection)}
+    fresh = name_of(f"{name} {account}", taken)
+    given = {"name": fresh, "text": text, "base": "0", "tab": "yaml", "do": "form", "fresh": "1"}
+    return _go_on(fresh, "", given)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from bridge.errors import SettingsError
 from bridge.formats import Formats
 from bridge.journal import causes, statistics
-from bridge.journal.causes import Cause, Noted
+from bridge.journal.causes import Cause, Kind, Noted
 from bridge.journal.statistics import Gauges
 from bridge.messages import _
 from bridge.model import NoticeLevel
@@ -82,6 +82,7 @@ def index() -> ResponseReturnValue:
             for name in runtime.accounts
             if person.sees(name)
         },
+        unheard={one.about for one in standing if one.kind is Kind.UNHEARD},
         mappings=shown,
         mappings_off=len(mappings) - len(shown),
         latency={"send": _latency(ATTEMPT_S), "way": _latency(FROM_RECEIPT_S)},
