@@ -54,6 +54,8 @@ from bridge.web.console.mappings import directory
 
 pages = Blueprint("connections", __name__)
 
+HOOK_STOPPED = ("webhook.missing", "webhook.disabled", "webhook.interrupted")
+"""The notices of a webhook that sends nothing."""
 MOST_TEST = 20_000
 """Characters of a test that is sent to a destination: far more than any mapping makes."""
 
@@ -64,6 +66,7 @@ def show() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         kept = destinations.load(connection)
         found = layout.open_notices(connection)
+        hooks_told = {one.about: one.code for one in reversed(found) if one.code in HOOK_STOPPED}
         last = newest(connection, "examination", runtime.clock_ms()) if person.accounts is None else []
         hidden = overridden(connection, settings) if person.accounts is None else []
     names = layout.seen_destinations()
@@ -83,6 +86,7 @@ def show() -> ResponseReturnValue:
                 "production": bool(one.api_key) and is_production(runtime, one.name),
                 "company": known_company(one.api_key),
                 "fixed": one.name in settings.accounts,
+                "stopped": hooks_told.get(one.name, ""),
             }
             for one in runtime.accounts.values()
             if person.sees(one.name)
@@ -156,6 +160,7 @@ def webhook(account: str) -> ResponseReturnValue:
         url = public_hook_url(runtime.settings, account, None)
         found = external_call(lambda: find_ours(Webhooks(client).all(), account, url))
         wants = needed_events(_mappings(), account)
+        _judge(account, found)
         values |= {"webhooks": found, "needed": wants, "problems": problems(found, wants, account)}
     except BridgeError as error:
         values["error"] = error
