@@ -298,7 +298,7 @@ def _test_page(name: str, body: str, status: int = 200, **more: Any) -> Response
 def trust(name: str) -> ResponseReturnValue:
     """Note that a person says the destination is right, although nothing has answered there yet."""
     layout.found(known(runtime.destinations, name))
-    layout.note(layout.TRUSTED, name)
+    layout.note("destination.trusted", name)
     layout.flash_message(_("Noted: {name} counts as connected without a test.", name=name))
     return layout.go("console.overview.index")
 

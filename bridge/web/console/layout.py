@@ -338,7 +338,7 @@ def answering(connection: Connection, names: Collection[str]) -> frozenset[str]:
         tried = [one for one in told if one["action"] in _TRIED and one["at_ms"] >= since_ms]
         delivered = (name, DeliveryState.DELIVERED.value)
         if (
-            any(one["action"] == TRUSTED or one["detail"].get("outcome") == "delivered" for one in tried)
+            any(one["action"] == "destination.trusted" or one["detail"].get("outcome") == "delivered" for one in tried)
             or any(one.key == delivered and one.start_ms + statistics.DAY_MS > since_ms for one in days)
             or (origin_of(runtime.destinations.get(name, "")) is not None and _has_origin(connection, name))
         ):
@@ -346,8 +346,7 @@ def answering(connection: Connection, names: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-TRUSTED = "destination.trusted"
-_TRIED = ("destination.tested", TRUSTED)
+_TRIED = ("destination.tested", "destination.trusted")
 _CHANGED = ("destination.added", "destination.changed")
 
 
