@@ -1,7 +1,8 @@
 """Console jobs; and leases, due times and results of periodic tasks.
 
-A job belongs to the process that began it. A job whose process has been silent for two minutes is lost: it is shown as
-failed, and a person begins it again. Only bulk work (`operations.bulk`) has a runner and is taken over by another one.
+A job belongs to the process that began it. A job whose process has been silent for half a minute is lost: it is
+shown as failed, and a person begins it again. Only bulk work (`operations.bulk`) has a runner and is taken over by
+another one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from bridge.errors import JobLost, default_text
 from bridge.journal.schema import jobs, meta
 from bridge.messages import Message
 
-LOST_AFTER_MS = 120_000
+LOST_AFTER_MS = 30_000
 KEEP_MS = 30 * 24 * 3_600_000
 KEEP_PREVIEW_MS = 24 * 3_600_000  # a preview holds payloads, so it is kept for a short time only
 DRAFT = "draft"

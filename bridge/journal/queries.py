@@ -248,6 +248,7 @@ class EventFilter:
     until_ms: int | None = None  # exclusive
     accounts: Collection[str] | None = None  # only those of these accounts: the person may see no other
     value: ValueRange = ANY_VALUE  # of the charge; one page looks through LOOKED_THROUGH events
+    dead: DeadFilter | None = None  # with the state `dead`: only events with such a delivery
 
 
 def event_page(connection: Connection, wanted: EventFilter, limit: int, before_id: int | None = None) -> list[Row]:
@@ -352,6 +353,7 @@ def _delivery_exists(wanted: EventFilter) -> list[Condition]:
         conditions.append(_NOT_DELIVERED_BEFORE)
     if states:
         conditions.append(deliveries.c.state.in_([state.value for state in states]))
+    conditions += dead_conditions(wanted.dead) if wanted.dead else []
     return [exists().where(*conditions)]
 
 
@@ -381,6 +383,7 @@ def _by_deliveries(
         parts.append([OPEN, c.state.in_(open_states)])
     query = select(c.event_id).order_by(c.event_id.desc()).limit(limit).distinct()
     query = query.where(*_equal(deliveries, mapping=wanted.mapping), *_in_range(c.event_id, low, high))
+    query = query.where(*dead_conditions(wanted.dead)) if wanted.dead else query
     if of_event:
         query = query.where(exists().where(events.c.id == c.event_id, *of_event))
     return [query.where(*part) for part in parts]

@@ -165,15 +165,7 @@ def add_destination(
     `url` is a webhook's URL or the text of an API destination (see `settings.origin_of`). A new one resumes a paused
     destination and closes its circuit. Raises KeyNeeded, UsageError.
     """
-    fixed = settings.destinations.get(name)
-    family = "CLINT_WEBHOOK_URL" if fixed is None or origin_of(fixed) is None else "CLINT_ORIGIN"
-    _check(journal, settings, name, fixed is not None, family)
-    if origin_of(url) is not None:
-        if not settings.clint_api_token:
-            raise UsageError(N_("an origin as a destination needs CLINT_API_TOKEN, which is not set"))
-    elif problem := check_url(url, settings.bridge_allow_private_destinations):
-        hint = N_("copy it from Clint: the origin's integrations")
-        raise UsageError(N_("the URL of {name} {rule}"), hint=hint, name=name, rule=problem)
+    check_destination(journal, settings, name, url)
     with journal.database.write() as connection:
         encryption.prepare(connection)
         before = stored.destinations(connection).get(name)
@@ -187,6 +179,19 @@ def add_destination(
             freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S))
         audit.note(connection, actor, "destination.changed" if before else "destination.added", name, now_ms)
     return before is None, freed
+
+
+def check_destination(journal: Journal, settings: Settings, name: str, url: str) -> None:
+    """Raise KeyNeeded or UsageError where a destination can't have this name, URL or text of an origin."""
+    fixed = settings.destinations.get(name)
+    family = "CLINT_WEBHOOK_URL" if fixed is None or origin_of(fixed) is None else "CLINT_ORIGIN"
+    _check(journal, settings, name, fixed is not None, family)
+    if origin_of(url) is not None:
+        if not settings.clint_api_token:
+            raise UsageError(N_("an origin as a destination needs CLINT_API_TOKEN, which is not set"))
+    elif problem := check_url(url, settings.bridge_allow_private_destinations):
+        hint = N_("copy it from Clint: the origin's integrations")
+        raise UsageError(N_("the URL of {name} {rule}"), hint=hint, name=name, rule=problem)
 
 
 def remove_destination(journal: Journal, actor: Actor, now_ms: int, name: str) -> None:

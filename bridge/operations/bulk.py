@@ -60,14 +60,30 @@ def of_deliveries(
     return {"action": action.value, "ids": ids, "until_ms": chosen.until_ms or now_ms, **_actor(by), **facts}
 
 
-def of_events(connection: Connection, ids: Sequence[int], mapping: str | None, by: Actor) -> dict[str, Any]:
-    """Return the parameters of a job that replays these events through a mapping, or all."""
-    replays: dict[int, int] = {}
+def of_events(
+    connection: Connection, ids: Sequence[int], mapping: str | None, by: Actor, seen: Sequence[int | None] | None = None
+) -> dict[str, Any]:
+    """Return the parameters of a job that replays these events through a mapping, or all.
+
+    `seen` has how often each was replayed when a person saw what would be sent: those that were replayed since, or are
+    gone, are left out.
+    """
+    now = replays_of(connection, ids)
+    wanted = now if seen is None else seen
+    there = [
+        (id_, replay) for id_, replay, was in zip(ids, now, wanted, strict=True) if replay is not None and replay == was
+    ]
+    numbers = {"ids": [id_ for id_, _ in there], "replays": [replay for _, replay in there]}
+    return {**numbers, "mapping": mapping, **_actor(by)}
+
+
+def replays_of(connection: Connection, ids: Sequence[int]) -> list[int | None]:
+    """Return how often each of these events was replayed; None for one that is gone."""
+    found: dict[int, int] = {}
     for part in _parts(ids):
         rows = connection.execute(select(events.c.id, events.c.replay).where(events.c.id.in_(part)))
-        replays.update({row.id: row.replay for row in rows})
-    there = [id_ for id_ in ids if id_ in replays]
-    return {"ids": there, "replays": [replays[id_] for id_ in there], "mapping": mapping, **_actor(by)}
+        found.update({row.id: row.replay for row in rows})
+    return [found.get(id_) for id_ in ids]
 
 
 def _actor(by: Actor) -> dict[str, str]:

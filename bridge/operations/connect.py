@@ -19,7 +19,7 @@ from bridge.mapping.catalogue import EVENTS
 from bridge.messages import N_
 from bridge.operations.accounts import client_of, is_production_key, mappings_in_use, public_hook_url
 from bridge.operations.doctor import post_to_door
-from bridge.operations.webhooks import WantedWebhook, WebhookResult, apply, judge, plan
+from bridge.operations.webhooks import WantedWebhook, WebhookResult, apply, found_ours, judge, plan
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT, Account
 
@@ -149,6 +149,13 @@ def connect_webhook(runtime: Runtime, account: str, public_url: str | None, emai
     done = apply(webhooks, planned)
     judge(runtime.journal, account, [done.webhook], mappings, public_url or "", runtime.clock_ms())
     return done
+
+
+def webhook_address(runtime: Runtime, account: str) -> str:
+    """Return where the account's webhook posts, as Asaas has it; raise NotFound where none leads to the bridge."""
+    url = public_hook_url(runtime.settings, account, None)
+    found = found_ours(Webhooks(client_of(runtime, account)), account, url)
+    return next((one.url for one in found if one.enabled), found[0].url)
 
 
 def door_answers(runtime: Runtime, account: str, address: str, sleep: Callable[[float], object]) -> int | None:

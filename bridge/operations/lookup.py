@@ -1,4 +1,6 @@
-"""Looks a charge up at Asaas that the journal does not have, by what a person typed. Changes nothing.
+"""Looks a charge up at Asaas that the journal does not have, by what a person typed.
+
+Changes nothing but the notices about the webhook, which is looked at too.
 
 Asaas lists charges by customer and reference, and customers by name, e-mail, document and reference. It finds no
 charge by the number of its invoice.
@@ -7,8 +9,9 @@ charge by the number of its invoice.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -16,11 +19,12 @@ from typing import Any, TypeAlias
 from stdnum.br import cnpj, cpf
 
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.webhooks import Webhooks, find_ours, hook_url
-from bridge.errors import BridgeError
+from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, hook_url
+from bridge.errors import BridgeError, JournalError
 from bridge.journal.search import digits, words
 from bridge.operations.backfill import events_for_charge
 from bridge.operations.reconcile import BEHIND, Compared, compare_with_journal
+from bridge.operations.webhooks import judge
 from bridge.runtime import Runtime
 
 AT_ONCE = 8
@@ -48,6 +52,18 @@ _OF_CUSTOMERS = {By.EMAIL: "email", By.DOCUMENT: "cpfCnpj", By.NAME: "name"}
 """The parameter of the list of customers."""
 
 
+class Sending(StrEnum):
+    """What the account's webhooks do with some events."""
+
+    SENT = "sent"
+    INTERRUPTED = "interrupted"
+    """Asaas stopped the queue after failures; the events wait in it."""
+    SWITCHED_OFF = "switched_off"
+    NOT_SUBSCRIBED = "not_subscribed"
+    MISSING = "missing"
+    """No webhook leads to the bridge."""
+
+
 @dataclass(frozen=True, slots=True)
 class FoundCharge:
     """A charge of Asaas, and what became of it here."""
@@ -61,8 +77,8 @@ class FoundCharge:
     """The events of its status, where they are not here."""
     mappings: tuple[str, ...] = ()
     """The active mappings that listen to one of them."""
-    is_sent: bool | None = None
-    """Whether the webhook sends them; None where Asaas did not say."""
+    sending: Sending | None = None
+    """What the webhook does with them; None where Asaas did not say."""
 
 
 @dataclass(slots=True)
@@ -101,14 +117,36 @@ def look_up(runtime: Runtime, account: str, text: str) -> LookUp:
     asked_ms = runtime.clock_ms()
     found: dict[str, tuple[Charge, Customer]] = {}
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lookup") as pool:  # a person waits
-        sent = pool.submit(_sent_events, client, runtime.settings.bridge_public_url)
+        asked = pool.submit(_webhooks, client)
         for charges in pool.map(lambda by: _charges(client, pool, by, text, result), result.looked_by):
             for charge, customer in charges:
                 found.setdefault(str(charge.get("id")), (charge, customer))
+    public_url, hooks = runtime.settings.bridge_public_url, asked.result()
+    ours = None
+    if hooks is not None:
+        ours = find_ours(hooks, account, hook_url(public_url, account) if public_url else None)
+        in_use = [item.mapping for item in runtime.mappings.current()]
+        with suppress(JournalError):  # what was found is shown all the same
+            judge(runtime.journal, account, hooks, in_use, public_url, runtime.clock_ms())
     for charge, customer in list(found.values())[:MOST_CHARGES]:
         compared = compare_with_journal(account, runtime.journal, charge, asked_ms)
-        result.charges.append(_found(runtime, account, compared, customer, sent.result(), asked_ms))
+        result.charges.append(_found(runtime, account, compared, customer, ours, asked_ms))
     return result
+
+
+def sending(ours: Sequence[Webhook], names: Collection[str]) -> Sending:
+    """Return what the account's webhooks that lead to the bridge do with events of these names."""
+
+    def has_all(hooks: Iterable[Webhook]) -> bool:
+        return set(names) <= {name for hook in hooks for name in hook.events}
+
+    if not ours:
+        return Sending.MISSING
+    if has_all(hook for hook in ours if hook.enabled and not hook.interrupted):
+        return Sending.SENT
+    if has_all(hook for hook in ours if hook.enabled):
+        return Sending.INTERRUPTED
+    return Sending.SWITCHED_OFF if has_all(ours) else Sending.NOT_SUBSCRIBED
 
 
 def _charges(
@@ -151,14 +189,12 @@ def _listed(client: AsaasClient, path: str, params: dict[str, str | int]) -> lis
     return [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
 
 
-def _sent_events(client: AsaasClient, public_url: str) -> frozenset[str] | None:
-    """Return the events that the account's webhooks send to the bridge; None where Asaas does not say."""
+def _webhooks(client: AsaasClient) -> list[Webhook] | None:
+    """Return the account's webhooks; None where Asaas does not say."""
     try:
-        found = Webhooks(client).all()
+        return Webhooks(client).all()
     except BridgeError:
         return None
-    ours = find_ours(found, client.account, hook_url(public_url, client.account) if public_url else None)
-    return frozenset(name for hook in ours if hook.enabled and not hook.interrupted for name in hook.events)
 
 
 def _found(
@@ -166,7 +202,7 @@ def _found(
     account: str,
     compared: Compared,
     customer: Customer,
-    sent: frozenset[str] | None,
+    ours: Sequence[Webhook] | None,
     asked_ms: int,
 ) -> FoundCharge:
     if compared.verdict not in BEHIND:
@@ -177,5 +213,5 @@ def _found(
         for item in runtime.mappings.current()
         if item.mapping.enabled and item.mapping.account == account and any(map(item.mapping.listens_to, names))
     )
-    is_sent = None if sent is None or not names else all(name in sent for name in names)
-    return FoundCharge(compared, customer, is_here=False, expected=names, mappings=listening, is_sent=is_sent)
+    sent = None if ours is None or not names else sending(ours, names)
+    return FoundCharge(compared, customer, is_here=False, expected=names, mappings=listening, sending=sent)

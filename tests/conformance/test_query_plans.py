@@ -399,7 +399,7 @@ PAGES = (
     *(f"/events?state={state}" for state in ("delivered", "filtered", "dead", "open", "held", "waiting", "unmapped")),
     *("/events?mapping=paga&state=dead", "/events?q=ana+souza", "/events?since=2026-11-05&until=2026-11-06&state=dead"),
     *(f"/attention/confirm?decision={decision}&code=clint.http_422" for decision in ("retry", "replay", "discard")),
-    "/attention/confirm?decision=retry&since=2026-11-01T00:00",
+    *("/attention/confirm?decision=retry&since=2026-11-01T00:00", "/events?state=dead&code=clint.http_422&answer="),
 )
 
 

@@ -23,7 +23,7 @@ from bridge.journal.queries import DeadFilter
 from bridge.journal.schema import events as event_table
 from bridge.journal.schema import jobs as job_table
 from bridge.model import DeliveryState
-from bridge.operations import bulk
+from bridge.operations import actions, bulk
 from bridge.operations.bulk import BulkAction
 from bridge.web.console.jobs import start
 from tests.console import VIEWER, Console, finish_jobs, opened_console
@@ -265,6 +265,11 @@ def test_a_period_is_replayed_after_a_look_at_who_is_affected(console: Console) 
     assert "Who is affected" in preview
     assert sorted(event["replay"] for event in events_of(console.journal)) == [0, 1, 1, 1]
     assert "3 under way" in browser.get(done.location).text
+    again = browser.post(f"{looked.location}/replay")  # of the preview in another tab
+    finish_jobs()
+    assert again.location == looked.location
+    assert "replayed already since this preview" in browser.get(again.location).text
+    assert sorted(event["replay"] for event in events_of(console.journal)) == [0, 1, 1, 1]
     for since, until, at in (("", day, "since"), (day, "2020-01-01", "until"), ("soon", day, "since")):
         wrong = browser.post("/attention/replay", since=since, until=until, mapping="cobranca")
         assert wrong.status_code == 422
@@ -273,6 +278,24 @@ def test_a_period_is_replayed_after_a_look_at_who_is_affected(console: Console) 
         assert wrong.text.count('aria-invalid="true"') == 1
     nothing = browser.post("/attention/replay", since="2020-01-01", until="2020-01-02", follow=True)
     assert "No mapping listens" in nothing.text
+
+
+def test_a_preview_leaves_out_what_was_replayed_since(console: Console) -> None:
+    """The others are replayed, and the page says how many are not."""
+    for n in range(2):
+        made = owe(console.journal, customer=f"cus_{n}", mapping="cobranca", object_id=f"pay_{n}")
+        put_in_state(console.journal, made, DeliveryState.DELIVERED, due_ms=None)
+    browser = console.operator()
+    day = Formats(NOW_MS).iso(NOW_MS)[:10]
+    looked = browser.post("/attention/replay", since=day, until=day, mapping="cobranca")
+    finish_jobs()
+    first = min(event["id"] for event in events_of(console.journal))
+    actions.replay(console.journal, first, "cobranca", console.clock())
+    done = browser.post(f"{looked.location}/replay")
+    finish_jobs()
+
+    assert "1 event is left out" in browser.get(done.location).text
+    assert [event["replay"] for event in events_of(console.journal)] == [1, 1]
 
 
 WANTS_MORE = """

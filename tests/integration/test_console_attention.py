@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -77,6 +78,30 @@ def test_nothing_to_do_is_said(console: Console) -> None:
 
     assert "Nenhuma ação necessária" in page
     assert 'class="count"' not in page
+
+
+def test_the_events_of_a_cause_are_those_of_no_other(console: Console) -> None:
+    """The link of a card leads to its failures alone; the list says so, and the way back to all."""
+    give_up(console, 2, "clint.http_400")
+    give_up(console, 1)
+    give_up(console, 1, "clint.http_422", destination="outro")
+    browser = console.operator()
+    links = re.findall(r'href="(/events\?state=dead[^"]*)"', browser.get("/attention").text)
+    found = {}
+    for link in links:
+        page = browser.get(html.unescape(link)).text
+        found[re.search(r"code=([\w.]+)&destination=(\w+)", html.unescape(link)).groups()] = page  # type: ignore[union-attr]
+
+    assert {key: page.count('class="row-link"') for key, page in found.items()} == {
+        ("clint.http_400", "default"): 2,
+        ("clint.http_422", "default"): 1,
+        ("clint.http_422", "outro"): 1,
+    }
+    page = found["clint.http_422", "outro"]
+    assert "pay_clint.http_422_0" in page.replace("<wbr>", "")
+    assert "Show all failures" in page
+    assert 'name="code" value="clint.http_422"' in page
+    assert browser.get("/events?state=dead").text.count('class="row-link"') == 4
 
 
 def test_dead_deliveries_are_grouped_with_cause_and_mend(console: Console) -> None:

@@ -84,7 +84,7 @@ def sealed(page: TestResponse) -> str:
 
 def connect(me: Browser, key: str = DEFAULT_KEY, place: str = "/connections/new-account", **fields: str) -> str:
     """Connect an account and return the page of the steps that were done."""
-    tried = me.post(place, key=key)
+    tried = me.post(place, key=key, follow=True)
     begun = me.post(place, {"name": "default", **fields}, sealed=sealed(tried))
     assert begun.status_code == 303, begun.text
     finish_jobs(WAIT_S)
@@ -109,7 +109,7 @@ def stored_names(console: Console) -> tuple[list[str], list[str]]:
 def test_an_account_is_connected_by_its_key_alone(console: Console, me: Browser, asaas: AsaasSimulator) -> None:
     """Asaas says whose key it is; account, webhook and the way to the door are done at once, and no secret is shown."""
     with Served(console.app) as door:
-        tried = me.post("/connections/new-account", key=f"'{DEFAULT_KEY}' ")
+        tried = me.post("/connections/new-account", key=f"'{DEFAULT_KEY}' ", follow=True)
         steps = connect(me, url=door.url, email="ana@example.com")
     (queue,) = asaas.book.queues.values()
     webhook, token = queue.body(), queue.token or ""
@@ -177,7 +177,7 @@ def test_a_name_that_is_taken_and_a_key_that_is_in_use(console: Console, me: Bro
     connect(me)
     again = me.post("/connections/new-account", key=DEFAULT_KEY)
     asaas.company["tradingName"] = "Comércio São José Ltda."
-    tried = me.post("/connections/new-account", key=OTHER_KEY)
+    tried = me.post("/connections/new-account", key=OTHER_KEY, follow=True)
     taken = me.post("/connections/new-account", name="default", sealed=sealed(tried))
     wrong = me.post("/connections/new-account", name="São José", sealed=sealed(taken))
     connect(me, OTHER_KEY, name="sao_jose")
@@ -195,7 +195,7 @@ def test_production_needs_a_confirmation_that_names_the_company(
     console: Console, me: Browser, asaas: AsaasSimulator
 ) -> None:
     """Without it nothing is stored or registered, neither here nor on the webhook's own page."""
-    tried = me.post("/connections/new-account", key=REAL_KEY)
+    tried = me.post("/connections/new-account", key=REAL_KEY, follow=True)
     refused = me.post("/connections/new-account", name="default", url="http://127.0.0.1:9", sealed=sealed(tried))
 
     assert "production account of Padaria Aurora" in tried.text
@@ -214,7 +214,7 @@ def test_production_needs_a_confirmation_that_names_the_company(
 
 def test_the_key_between_the_steps_is_of_this_bridge_and_fresh(console: Console, me: Browser) -> None:
     """What was changed, is of another place or has waited too long is not taken."""
-    good = sealed(me.post("/connections/new-account", key=DEFAULT_KEY))
+    good = sealed(me.post("/connections/new-account", key=DEFAULT_KEY, follow=True))
     foreign = console.runtime.journal.database.keyring.encrypt("{}", "tenant_accounts.api_key")
     answers = [me.post("/connections/new-account", name="x", sealed=text) for text in ("", good[:-9], foreign)]
     console.clock.go(KEY_WAITS_MS / 1000 + 1)
@@ -521,7 +521,8 @@ def test_from_the_pause_straight_to_the_new_url(console: Console, me: Browser) -
     assert "2 deliveries wait" in form
     assert same.status_code == 422
     assert "The new URL of default is saved; 2 deliveries go on." in changed
-    assert "Takes deliveries" in changed
+    assert "No answer lately" in changed
+    assert "Takes deliveries" not in changed
     assert console.runtime.destinations["default"] == NEW_URL
     assert done(console)[-1] == "destination.changed"
 
@@ -597,16 +598,110 @@ def guided(me: Browser) -> list[str]:
     return re.findall(r'<li class="(good|accent|neutral)"', guide) if "of 4 done" in guide else []
 
 
+def reached(console: Console, me: Browser) -> None:
+    """Connect an account whose webhook leads to this bridge."""
+    with Served(console.app) as door:
+        connect(me, url=door.url)
+
+
+def test_an_account_counts_as_connected_once_the_bridge_is_found(
+    console: Console, me: Browser, asaas: AsaasSimulator
+) -> None:
+    """Until then the first step says what to do and checks again; registering with another address helps too."""
+    steps = connect(me, url="http://127.0.0.1:9")
+    waits = (guided(me), me.get("/").text)
+    again = 'action="/connections/default/reach"'
+    me.post("/connections/default/reach")
+    finish_jobs(WAIT_S)
+    still = guided(me)
+    with Served(console.app) as door:
+        (queue,) = asaas.book.queues.values()
+        queue.change({"url": f"{door.url}/webhooks/asaas"})
+        found = me.post("/connections/default/reach")
+        finish_jobs(WAIT_S)
+
+    assert again in steps
+    assert again in waits[1]
+    assert waits[0] == still == ["accent", "neutral", "neutral", "neutral"]
+    assert "knows the token" in me.get(found.location).text
+    assert guided(me) == ["good", "accent", "neutral", "neutral"]
+
+
+def test_a_destination_counts_as_connected_once_something_answered(console: Console, me: Browser) -> None:
+    """A refused test leads to the change of the URL; a taken one, or a person's word, is enough until the next URL."""
+    reached(console, me)
+    undone, ticked = ["good", "accent", "neutral", "neutral"], ["good", "good", "good", "accent"]
+    test: dict[str, Any] = {"body": '{"email": "a@example.com"}', "confirmed": "on"}
+    clint = ClintSimulator()
+    with Served(clint.app) as served, closed_port() as port:
+        right = f"{served.url}/endpoints/integration/webhook/{INTEGRATIONS['default']}"
+        me.post("/connections/new-destination", name="default", url=f"http://127.0.0.1:{port}")
+        failed = me.post("/connections/destinations/default/test", **test).text
+        assert guided(me) == undone
+        assert "Takes deliveries" not in me.get("/connections").text
+        assert 'href="/connections/destinations/default/url#url"' in failed
+        assert 'href="/connections/destinations/default/test"' in me.get("/").text
+        console.clock.go(1)
+        me.post("/connections/destinations/default/url", url=right)
+        me.post("/connections/destinations/default/test", **test)
+        assert "Takes deliveries" in me.get("/connections").text
+        assert guided(me)[1] == "good"
+        console.clock.go(1)
+        me.post("/connections/destinations/default/url", url=URL)
+        assert "Takes deliveries" not in me.get("/connections").text
+        me.post("/connections/destinations/default/trust")
+        assert guided(me) == ticked
+        assert done(console)[-1] == "destination.trusted"
+
+
+def test_a_url_that_is_none_of_clints_integrations_is_warned_of_first(
+    sqlite_url: str, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """It is stored only where a person says so, once more without typing it; the page does not show it."""
+    strange = f"https://app.clint.example/{INTEGRATIONS['default']}"
+    environ["BRIDGE_ALLOW_PRIVATE_DESTINATIONS"] = "0"
+    environ["ASAAS_API_URL"] = ""
+    with opened_console(sqlite_url, tmp_path, **environ) as console:
+        me = console.operator()
+        warned = me.post("/connections/new-destination", name="default", url=strange)
+        kept = re.search(r'name="sealed_url" value="([^"]+)"', warned.text)
+        assert kept
+        assert (warned.status_code, stored_names(console)) == (422, ([], []))
+        assert strange not in warned.text
+        other = me.post("/connections/new-destination", name="pagas", sealed_url=kept[1])
+        assert (other.status_code, stored_names(console)) == (422, ([], []))
+        me.post("/connections/new-destination", name="default", sealed_url=kept[1])
+        assert console.runtime.destinations["default"] == strange
+        known = strange.replace("app.clint.example", "functions-api.clint.digital/endpoints/integration/webhook")
+        assert me.post("/connections/new-destination", name="pagas", url=known).status_code == 303
+
+
+def test_the_page_of_a_key_that_asaas_took_has_an_address(console: Console, me: Browser) -> None:
+    """So that a reload or the browser's back finds it; not for others, and not once the key is stored."""
+    tried = me.post("/connections/new-account", key=DEFAULT_KEY)
+    page = me.get(tried.location)
+
+    assert (tried.status_code, page.status_code) == (303, 200)
+    assert DEFAULT_KEY not in tried.location + page.text
+    viewer = console.browser()
+    viewer.sign_in(VIEWER)
+    assert viewer.get(tried.location).location == "/connections"
+    me.post("/connections/new-account", name="default", sealed=sealed(page))
+    finish_jobs(WAIT_S)
+    assert me.get(tried.location).location == "/connections"
+
+
 def test_the_guide_knows_where_you_are(console: Console, me: Browser) -> None:
     """Each step that is done is ticked, the next one has the button, and the last one ends the guide."""
     seen = [guided(me)]
-    connect(me, url="http://127.0.0.1:9")
+    reached(console, me)
     seen.append(guided(me))
     assert 'class="button primary" href="/connections/new-destination"' in me.get("/").text
     (console.runtime.settings.bridge_mappings_dir / "cobranca.yaml").write_text(
         "enabled: false\ndescription: Cobrança paga\nevents: [PAYMENT_RECEIVED]\ncontact: {email: payment.id}\n"
     )
     me.post("/connections/new-destination", name="default", url=URL)
+    me.post("/connections/destinations/default/trust")
     console.clock.go(1)
     seen.append(guided(me))
     assert "Switch on: Cobrança paga" in me.get("/").text
@@ -642,9 +737,11 @@ def test_each_step_leads_back_to_the_guide_and_on_to_the_next(console: Console, 
     for path, number in [*new, ("/mappings-new", "3"), ("/test-charge", "4"), ("/connections", "1")]:
         assert step_of(me, path) == (number, [back])
     assert step_of(me, "/events") == ("", [])
-    connect(me, url="http://127.0.0.1:9")
+    reached(console, me)
     assert step_of(me, "/connections/default/webhook") == ("1", ["/connections/new-destination", back])
     saved = me.post("/connections/new-destination", name="default", url=URL)
+    assert step_of(me, saved.location) == ("2", [back])
+    me.post("/connections/destinations/default/trust")
     console.clock.go(1)
     assert step_of(me, saved.location) == ("2", ["/test-charge", back])
     with console.journal.database.write() as connection:
@@ -674,8 +771,9 @@ def test_ready_mappings_are_copied_where_there_are_none(console: Console, me: Br
     """With samples, as `bridge mappings init` does; those that come switched on run at once."""
     directory = console.runtime.settings.bridge_mappings_dir
     shutil.rmtree(directory)
-    connect(me, url="http://127.0.0.1:9")
+    reached(console, me)
     me.post("/connections/new-destination", name="default", url=URL)
+    me.post("/connections/destinations/default/trust")
     offered = me.get("/").text
     me.post("/guide/mappings")
     console.clock.go(1)

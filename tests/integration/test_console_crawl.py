@@ -327,6 +327,7 @@ def places(console: Console) -> dict[str, list[Any]]:
         "/": ["both_1"],  # an event about itself: the id of a customer and of a charge
         "/connections/": ["default"],
         "/connections/destinations/": ["default"],
+        "/connections/key/": [1],
         "/people/": list(range(1, 10)),
         "/invitation/": [link, "spent"],
         "/assets/": ["console.css"],

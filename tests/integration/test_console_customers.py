@@ -365,6 +365,39 @@ def test_what_never_came_is_looked_up_at_asaas(
     assert f'href="/charges/default/{charge}/bring"' in page
 
 
+@pytest.mark.parametrize(
+    ("changes", "says", "told"),
+    [
+        ({"interrupted": True}, "Asaas interrupted the webhook", "Asaas interrupted the queue"),
+        ({"enabled": False}, "the webhook is switched off at Asaas", "Webhook switched off"),
+        (None, "no webhook at Asaas leads to the bridge", "No webhook"),
+        ({}, "so it should have come", ""),
+    ],
+    ids=["interrupted", "switched_off", "missing", "sends"],
+)
+def test_why_the_webhook_brought_nothing_is_said_with_the_way_to_its_cure(
+    console: Console, asaas: AsaasSimulator, changes: dict[str, bool] | None, says: str, told: str
+) -> None:
+    """The look-up leads to the webhook's own page, and Connections shows from then on that nothing is sent."""
+    _, charge = charged(asaas)
+    if changes is not None:
+        hook = asaas.posts_to("https://bridge.example/webhooks/asaas", TOKEN)
+        asaas.webhooks.update(hook["id"], changes)
+    browser = console.operator()
+    page = browser.get(f"/lookup?account=default&q={charge}").text
+    listed = browser.get("/connections").text
+
+    assert says in page
+    assert ("does not send it" in page) is False
+    assert ('href="/connections/default/webhook">' in page) is bool(told)
+    assert told in listed
+    assert ('class="button primary" href="/connections/default/webhook"' in listed) is bool(told)
+    if says.startswith("Asaas interrupted"):
+        asaas.webhooks.update(hook["id"], {"interrupted": False})
+        browser.get("/connections/default/webhook")
+        assert told not in browser.get("/connections").text
+
+
 def test_a_charge_is_brought_in_after_a_look_at_what_it_would_send(console: Console, asaas: AsaasSimulator) -> None:
     """Preview, confirmation, event, audit entry; the second time there is nothing to bring in."""
     _, charge = charged(asaas)
@@ -389,7 +422,8 @@ def test_what_asaas_does_not_have_either_is_said(console: Console, asaas: AsaasS
     """With what was looked for; a text that Asaas finds nothing by is not asked for."""
     browser = console.operator()
 
-    assert "Asaas does not have it either" in browser.get("/lookup?account=default&q=Maria").text
+    assert "That is no sure no" in browser.get("/lookup?account=default&q=Maria").text
+    assert "Asaas does not have it either" in browser.get("/lookup?account=default&q=maria@gmail.com").text
     assert "Asaas finds nothing by this" in browser.get("/lookup?account=default&q=evt_1").text
     assert browser.get("/lookup?account=nobody&q=Maria").status_code == 404
     assert "/lookup?" in browser.get("/events?q=Maria").text

@@ -42,7 +42,7 @@ def test_everything_is_flowing(console: Console, redis: Redis) -> None:
     """In both languages, with the worker that is there, its lanes, the mapping, the destination and the account."""
     page = console.operator("pt-BR").get("/").text
 
-    for text in ("Tudo funcionando", "Ligada", "Recebendo", "Sem avisos", "0 de 16", "processo"):
+    for text in ("Tudo funcionando", "Ligada", "Sem resposta recente", "Sem avisos", "0 de 16", "processo"):
         assert text in page
     assert "Everything is flowing" in console.operator("en").get("/").text
     assert workers(redis)[0].pid > 0

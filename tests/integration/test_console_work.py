@@ -113,7 +113,34 @@ def test_a_fault_and_a_lost_process_are_shown(console: Console) -> None:
         lost = jobs.begin(connection, "reconcile", "default", {}, "Ana", console.clock() - jobs.LOST_AFTER_MS - 1)
 
     assert "ZeroDivisionError" in browser.get(f"/work/{number}").text
-    assert "The process that did this ended" in browser.get(f"/work/{lost}").text
+    page = browser.get(f"/work/{lost}").text
+    assert "The process that did this ended" in page
+    assert page.count("process that did") == 1
+
+
+def test_a_long_step_is_no_lost_process(console: Console) -> None:
+    """The work says that it is alive while one step of it takes longer than a silent process is waited for."""
+    begun, go = threading.Event(), threading.Event()
+
+    def waits(_task: JobContext) -> dict[str, Any]:
+        begun.set()
+        go.wait(WAIT_S)
+        return {}
+
+    number = start(console.runtime, "examination", "", waits, {}, "Ana")
+    begun.wait(WAIT_S)
+    console.clock.go(jobs.LOST_AFTER_MS / 1000 + 1)
+
+    def is_running() -> bool:
+        with console.journal.database.read() as connection:
+            job = jobs.find(connection, number, console.clock())
+        return job is not None and job.is_running
+
+    try:
+        until(is_running)
+    finally:
+        go.set()
+        finish_jobs(WAIT_S)
 
 
 def test_only_so_much_is_done_at_once(console: Console) -> None:

@@ -1,7 +1,7 @@
 """Accounts and destinations by forms: a new one, another key or URL, removal.
 
-A key or URL goes from the form into the journal, encrypted, and no page shows it again. Between the two steps of an
-account the page carries the key encrypted with the journal's key.
+A key or URL goes from the form into the journal, encrypted, and no page shows it again. Between two steps the page
+carries it, and of an account a draft too, encrypted with the journal's key.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from flask import Blueprint, request
+from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bridge.errors import BridgeError, ConsoleBusy, DecryptionFailed, JournalError, UsageError
 from bridge.http import check_url
 from bridge.journal import accounts as stored
-from bridge.journal import audit, receivers, users
+from bridge.journal import audit, drafts, receivers, users
 from bridge.journal import destinations as circuits
 from bridge.journal.audit import Actor
 from bridge.messages import N_, Message, _, ngettext
@@ -38,7 +38,7 @@ pages = Blueprint("connecting", __name__)
 
 KEY_WAITS_MS = 15 * 60_000
 """The second step accepts the key of the first for this long."""
-_COLUMN = "console.key"
+_COLUMN, _URL_COLUMN = "console.key", "console.url"
 
 
 def keeps_secrets() -> bool:
@@ -73,22 +73,33 @@ class Pending:
     company: Company
 
     def sealed(self) -> str:
-        given = json.dumps({**asdict(self), "at_ms": runtime.clock_ms()})
-        return runtime.journal.database.keyring.encrypt(given, _COLUMN)
+        return _sealed({**asdict(self), "for": self.account}, _COLUMN)
 
 
 def _opened(sealed: str) -> Pending | None:
-    """Decrypt what the first step encrypted; return None where it is too old, damaged or of another key."""
+    """Decrypt the key that the first step encrypted; return None where it is too old, damaged or of another key."""
+    given = _unsealed(sealed, _COLUMN)
+    return Pending(given["api_key"], given["account"], Company(**given["company"])) if given else None
+
+
+def _sealed(given: dict[str, Any], column: str) -> str:
+    """Encrypt what a first step was given, for the page of the second one."""
+    return runtime.journal.database.keyring.encrypt(json.dumps({**given, "at_ms": runtime.clock_ms()}), column)
+
+
+def _unsealed(sealed: str, column: str, of: str | None = None) -> dict[str, Any]:
+    """Decrypt what the first step encrypted, for a thing of this name if one is given; return an empty dictionary where
+    it is too old, damaged or of another key or thing."""
     keyring = runtime.journal.database.keyring
     if not keyring or not sealed.startswith(keyring.prefix):
-        return None
+        return {}
     try:
-        given = json.loads(keyring.decrypt(sealed, _COLUMN))
+        given: dict[str, Any] = json.loads(keyring.decrypt(sealed, column))
     except (DecryptionFailed, ValueError):
-        return None
-    if not 0 <= runtime.clock_ms() - given["at_ms"] <= KEY_WAITS_MS:
-        return None
-    return Pending(given["api_key"], given["account"], Company(**given["company"]))
+        return {}
+    if not 0 <= runtime.clock_ms() - given["at_ms"] <= KEY_WAITS_MS or (of is not None and given["for"] != of):
+        return {}
+    return given
 
 
 @pages.get("/connections/new-account")
@@ -144,7 +155,28 @@ def _take(account: str) -> ResponseReturnValue:
         raise
     except BridgeError as error:
         return _ask_key(account, 422, error=error)
-    return _confirm(Pending(api_key, account, company))
+    return _took(Pending(api_key, account, company))
+
+
+def _took(pending: Pending) -> ResponseReturnValue:
+    """Go to a page of its own for the second step, so that the browser's back and a reload find it again."""
+    with runtime.journal.database.write() as connection:
+        fields = [("sealed", pending.sealed())]
+        number = drafts.keep(connection, _COLUMN, person.key, fields, layout.now_ms())
+    return layout.go("console.connecting.key_taken", number=number)
+
+
+@pages.get("/connections/key/<int:number>")
+def key_taken(number: int) -> ResponseReturnValue:
+    """Show whose key Asaas took, to be stored or not; the page is gone once it is stored, or too old."""
+    with runtime.journal.database.read() as connection:
+        draft = drafts.find(connection, number, _COLUMN, person.key, layout.now_ms())
+    pending = _opened(dict(draft.fields)["sealed"]) if draft else None
+    if pending is None:
+        text = _("That key is no longer kept: it was stored, or 15 minutes have passed since it was tried.")
+        layout.flash_message(text, "neutral")
+        return layout.go("console.connections.show")
+    return _confirm(pending)
 
 
 def _confirm(pending: Pending, status: int = 200, **more: Any) -> ResponseReturnValue:
@@ -152,6 +184,9 @@ def _confirm(pending: Pending, status: int = 200, **more: Any) -> ResponseReturn
         "account_confirm.html",
         status,
         account=pending.account,
+        to=url_for("console.connecting.take_key", account=pending.account)
+        if pending.account
+        else url_for("console.connecting.take_account"),
         company=pending.company,
         sealed=pending.sealed(),
         name=request.form.get("name") or connect.proposed_name(pending.company.name, [*runtime.accounts]),
@@ -188,6 +223,8 @@ def _store(pending: Pending) -> ResponseReturnValue:
         )
     except UsageError as error:
         return _confirm(pending, 422, error=error)
+    with runtime.journal.database.write() as connection:
+        drafts.remove(connection, _COLUMN, person.key)
     took_effect()
     params: dict[str, Any] = {"account": name, "url": url, "email": email, "company": company.name}
     params |= {"fresh": not pending.account, "actor": list(asdict(person.actor).values())}
@@ -227,10 +264,32 @@ def _connect(task: JobContext) -> dict[str, Any]:
     with task.runtime.journal.database.write() as connection:
         actor, detail = Actor(*task.params["actor"]), {"events": len(done.webhook.events)}
         audit.note(connection, actor, "webhook.registered", account, task.runtime.clock_ms(), detail)
-    status = connect.door_answers(task.runtime, account, done.webhook.url, task.sleep)
+    return {"webhook": True, "door": _door_step(task, account, done.webhook.url)}
+
+
+@pages.post("/connections/<account>/reach")
+def reach(account: str) -> ResponseReturnValue:
+    """Check again that the bridge answers where the account's webhook posts."""
+    layout.found(known(runtime.accounts, account))
+    return jobs.begin("connect", account, run_reach, {"account": account})
+
+
+def run_reach(task: JobContext) -> Result:
+    """Check that the bridge answers at the address of the webhook as Asaas has it."""
+    account = task.params["account"]
+    try:
+        address = connect.webhook_address(task.runtime, account)
+    except BridgeError as error:
+        task.step(code="not_registered", error=error.message().to_json())
+        return {"webhook": False, "door": False}
+    return {"webhook": True, "door": _door_step(task, account, address)}
+
+
+def _door_step(task: JobContext, account: str, address: str) -> bool:
+    status = connect.door_answers(task.runtime, account, address, task.sleep)
     is_open = status == 400
-    task.step(code="door_open" if is_open else "door_closed", status=status, values={"url": done.webhook.url})
-    return {"webhook": True, "door": is_open}
+    task.step(code="door_open" if is_open else "door_closed", status=status, values={"url": address})
+    return is_open
 
 
 @pages.get("/connections/<account>/remove")
@@ -331,7 +390,11 @@ def take_url(name: str) -> ResponseReturnValue:
 
 def _take_url(shown: str, name: str) -> ResponseReturnValue:
     origin, url = request.form.get("origin", "").strip(), request.form.get("url", "").strip().strip("'\"")
-    is_new = not shown
+    is_new, is_sure = not shown, "sealed_url" in request.form
+    if is_sure:
+        url = _unsealed(request.form["sealed_url"], _URL_COLUMN, name).get("url", "")
+        if not url:
+            return _ask_url(shown, 422, expired=True)
     with runtime.journal.database.read() as connection:
         before, waiting = stored.destinations(connection).get(name), accounts.open_deliveries(connection, name)
     try:
@@ -341,13 +404,14 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
         if before is not None and before == url and not is_new:
             raise UsageError(N_("{name} goes there already; nothing was changed"), name=name)
         changes = (runtime.journal, runtime.settings, person.actor, runtime.clock_ms(), name, url)
+        if not origin and not is_sure and _is_strange(url):
+            accounts.check_destination(runtime.journal, runtime.settings, name, url)
+            sealed = _sealed({"for": name, "url": url}, _URL_COLUMN)
+            return _ask_url(shown, 422, strange=sealed, strange_name=name)
         accounts.add_destination(*changes, must_be_new=is_new)
     except UsageError as error:
         return _ask_url(shown, 422, error=error)
     took_effect()
-    if not origin and not is_clint_url(url) and not runtime.settings.bridge_allow_private_destinations:
-        text = _("It is saved, but it does not look like a URL of a Clint webhook integration: check it.")
-        layout.flash_message(text, "warning")
     if origin:
         text = _("Destination {name} is saved: its deals go to the origin {origin}.", name=name, origin=origin)
         layout.flash_message(text)
@@ -363,6 +427,11 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
     )
     layout.flash_message(text)
     return layout.go("console.connections.show")
+
+
+def _is_strange(url: str) -> bool:
+    """Return whether the URL can be one, and is not of the form of those that Clint gives its integrations."""
+    return not is_clint_url(url) and not runtime.settings.bridge_allow_private_destinations
 
 
 @pages.get("/connections/destinations/<name>/remove")

@@ -54,6 +54,8 @@ from bridge.web.console.mappings import directory
 
 pages = Blueprint("connections", __name__)
 
+HOOK_STOPPED = ("webhook.missing", "webhook.disabled", "webhook.interrupted")
+"""The notices of a webhook that sends nothing."""
 MOST_TEST = 20_000
 """Characters of a test that is sent to a destination: far more than any mapping makes."""
 
@@ -64,6 +66,8 @@ def show() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         kept = destinations.load(connection)
         found = layout.open_notices(connection)
+        answering = layout.answering(connection, runtime.destinations)
+        hooks_told = {one.about: one.code for one in reversed(found) if one.code in HOOK_STOPPED}
         last = newest(connection, "examination", runtime.clock_ms()) if person.accounts is None else []
         hidden = overridden(connection, settings) if person.accounts is None else []
     names = layout.seen_destinations()
@@ -83,6 +87,7 @@ def show() -> ResponseReturnValue:
                 "production": bool(one.api_key) and is_production(runtime, one.name),
                 "company": known_company(one.api_key),
                 "fixed": one.name in settings.accounts,
+                "stopped": hooks_told.get(one.name, ""),
             }
             for one in runtime.accounts.values()
             if person.sees(one.name)
@@ -92,6 +97,7 @@ def show() -> ResponseReturnValue:
             for name in sorted(kept.keys() | urls.keys())
             if names is None or name in names
         ],
+        answering=answering,
         hidden=hidden,
         keeps=keeps_secrets(),
         variable=variable,
@@ -156,6 +162,7 @@ def webhook(account: str) -> ResponseReturnValue:
         url = public_hook_url(runtime.settings, account, None)
         found = external_call(lambda: find_ours(Webhooks(client).all(), account, url))
         wants = needed_events(_mappings(), account)
+        _judge(account, found)
         values |= {"webhooks": found, "needed": wants, "problems": problems(found, wants, account)}
     except BridgeError as error:
         values["error"] = error
@@ -280,7 +287,21 @@ def resume(name: str) -> ResponseReturnValue:
 def test_form(name: str) -> ResponseReturnValue:
     """Show the payload of a test of a mapping, to change and send."""
     _webhook_url(name)
-    return layout.page("destination_test.html", name=name, body=_example(name), answer=None, problem="")
+    return _test_page(name, _example(name))
+
+
+def _test_page(name: str, body: str, status: int = 200, **more: Any) -> ResponseReturnValue:
+    may_move = name not in runtime.settings.destinations
+    return layout.page("destination_test.html", status, name=name, body=body, may_move=may_move, **more)
+
+
+@pages.post("/connections/destinations/<name>/trust")
+def trust(name: str) -> ResponseReturnValue:
+    """Note that a person says the destination is right, although nothing has answered there yet."""
+    layout.found(known(runtime.destinations, name))
+    layout.note("destination.trusted", name)
+    layout.flash_message(_("Noted: {name} counts as connected without a test.", name=name))
+    return layout.go("console.overview.index")
 
 
 def _webhook_url(name: str) -> str:
@@ -323,4 +344,4 @@ def test(name: str) -> ResponseReturnValue:
             raise
         layout.note("destination.tested", name, {"outcome": answer.outcome.value, "status": answer.status})
     status = 422 if problem else 200
-    return layout.page("destination_test.html", status, name=name, body=body, answer=answer, problem=problem)
+    return _test_page(name, body, status, answer=answer, problem=problem)

@@ -17,7 +17,7 @@ from bridge.errors import BridgeError, UsageError
 from bridge.formats import Formats
 from bridge.journal import queries, revisions
 from bridge.journal.about import amount_of, customer_of, description_of, object_of
-from bridge.journal.queries import ANY_VALUE, EventFilter, Row, ValueRange
+from bridge.journal.queries import ANY_VALUE, DeadFilter, EventFilter, Row, ValueRange
 from bridge.mapping.drafts import as_cents
 from bridge.mapping.evaluate import spread
 from bridge.mapping.model import FETCHABLE
@@ -67,6 +67,7 @@ def index() -> ResponseReturnValue:
         wanted=wanted,
         misread=misread,
         faults=faults,
+        cause=reason(wanted.dead.code) if wanted.dead else None,
         narrowed=wanted != EventFilter(accounts=person.accounts),
         # A search is not repeated: it costs more, and what it shows is for nobody who looks over the shoulder.
         live=before is None and not wanted.text and wanted.value == ANY_VALUE,
@@ -100,9 +101,18 @@ def _wanted(connection: Connection) -> tuple[EventFilter, list[tuple[str, str]],
         until_ms=until_ms,
         accounts=person.accounts,
         value=value,
+        dead=_of_cause(asked["state"]),
     )
     misread = [(name, text[:80]) for name, text in asked.items() if text and not understood[name]]
     return wanted, misread, faults | value_faults
+
+
+def _of_cause(state: str) -> DeadFilter | None:
+    """Return the filter of the failed deliveries of one cause that the address names; None without one."""
+    code, destination = (request.args.get(name, "") for name in ("code", "destination"))
+    if state != DeliveryState.DEAD or not (code or destination):
+        return None
+    return DeadFilter(code, destination=destination, answer=request.args.get("answer"))
 
 
 def period(asked: Mapping[str, str], *, needed: bool = False) -> tuple[tuple[int | None, int | None], dict[str, str]]:

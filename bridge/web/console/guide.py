@@ -19,6 +19,7 @@ from bridge.mapping import Mapping
 from bridge.messages import _, ngettext
 from bridge.model import DeliveryState
 from bridge.operations.mappings import copy_starters
+from bridge.settings import origin_of
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import took_effect
@@ -37,11 +38,20 @@ class Guide(NamedTuple):
     """By step, in order."""
     unregistered: str
     """An account whose webhook is missing; empty where there is none."""
+    unreached: str
+    """An account whose webhook's address did not lead to the bridge; empty where there is none."""
+    unanswered: str
+    """A destination that is set up and has not answered yet; empty where one has, or where there is none."""
     keyless: tuple[str, ...]
     """Accounts of the environment that have a token and no key."""
     has_files: bool
     off: tuple[Mapping, ...]
     """Mappings that would fit and are switched off."""
+
+    @property
+    def is_origin(self) -> bool:
+        """Whether the destination that has not answered is one by Clint's API, which is checked and not tested."""
+        return origin_of(runtime.destinations.get(self.unanswered, "")) is not None
 
     @property
     def next(self) -> str:
@@ -75,6 +85,7 @@ _STEP_OF_PAGE = {
     **dict.fromkeys(("connecting.new_destination", "connecting.take_destination"), "clint"),
     **dict.fromkeys(("connecting.url_form", "connecting.take_url"), "clint"),
     **dict.fromkeys(("connections.test_form", "connections.test"), "clint"),
+    "connecting.key_taken": "account",
 }
 """The pages of each step, below `console`; all pages of mappings and test charges belong to their step."""
 
@@ -100,14 +111,19 @@ def current(connection: Connection) -> Guide | None:
     tests = jobs.newest(connection, "trial", runtime.clock_ms(), limit=LAST_TESTS)
     proved = any(job.result and job.result["proved"] for job in tests)
     with_key = [one.name for one in runtime.accounts.values() if one.api_key]
-    unregistered = next((name for name in with_key if _webhook_failed(connection, name)), "")
+    missing = {name: _missing(connection, name) for name in with_key}
+    unregistered = next((name for name, part in missing.items() if part == "webhook"), "")
+    unreached = next((name for name, part in missing.items() if part == "door"), "")
     active = [item.mapping for item in runtime.mappings.current()]
     fitting = [
         one for one in active if one.account in runtime.accounts and one.destinations <= set(runtime.destinations)
     ]
+    names = list(runtime.destinations)
+    with_answer = layout.answering(connection, names)
     done = {
-        "account": bool(with_key) and not unregistered,
-        "clint": bool(runtime.destinations),
+        "account": bool(with_key) and not unregistered and not unreached,
+        # One of the environment was set by who runs the bridge, with its documents at hand.
+        "clint": bool(with_answer or runtime.settings.destinations) or (bool(names) and (proved or delivered > 0)),
         "mapping": any(one.enabled for one in fitting),
         "test": proved or (delivered > 0 and not tests),
     }
@@ -116,17 +132,24 @@ def current(connection: Connection) -> Guide | None:
     return Guide(
         done,
         unregistered,
+        unreached,
+        "" if done["clint"] or not names else names[0],
         tuple(one.name for one in runtime.settings.accounts.values() if not one.api_key),
         any(runtime.settings.bridge_mappings_dir.glob("*.y*ml")),
         tuple(one for one in fitting if not one.enabled)[:3],
     )
 
 
-def _webhook_failed(connection: Connection, account: str) -> bool:
-    """Return whether the account was connected here without a webhook, and no event came since."""
+def _missing(connection: Connection, account: str) -> str:
+    """Return what failed last where the account was connected here, "webhook" or "door"; empty where an event came
+    since, or all is there."""
     last = jobs.newest(connection, "connect", runtime.clock_ms(), about=account)
-    failed = bool(last) and not last[0].is_running and not (last[0].result or {}).get("webhook")
-    return failed and events.last_received_ms(connection, account) is None
+    if not last or last[0].is_running:
+        return ""
+    result = last[0].result or {}
+    missing = next((part for part in ("webhook", "door") if not result.get(part)), "")
+    came_ms = events.last_received_ms(connection, account) if missing else None
+    return missing if came_ms is None or (missing == "door" and came_ms < last[0].created_ms) else ""
 
 
 @pages.post("/guide/dismiss")

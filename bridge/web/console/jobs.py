@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict
 from datetime import date
@@ -58,6 +59,8 @@ JOBS_AT_ONCE = 4
 CALLS_AT_ONCE = 3
 CALL_S = 3.0
 BEAT_S = 1.0
+ALIVE_S = 2.0
+"""A job says this often that it is alive, however long a step of it takes."""
 MOST_STEPS = 500
 PREVIEWED = 50
 """How many events of a backfill are shown before a person confirms it."""
@@ -143,8 +146,18 @@ def start(
     return id_
 
 
+def _stay_alive(context: JobContext, ended: threading.Event) -> None:
+    while not ended.wait(ALIVE_S):
+        with suppress(BridgeError):  # the journal is away: the next time says it
+            context.flush()
+
+
 def _run(doing: Doing, context: JobContext) -> None:
     end: Callable[..., None] | None
+    ended = threading.Event()
+    alive = threading.Thread(target=_stay_alive, args=(context, ended), name=f"alive {context.id}", daemon=True)
+    if context.runner is None:  # one with a runner writes each second by itself
+        alive.start()
     try:
         result = doing(context)
         end = None if result is None else partial(jobs.finish, result=result)
@@ -158,6 +171,8 @@ def _run(doing: Doing, context: JobContext) -> None:
         end = partial(jobs.fail, code=BridgeError.code, error=type(error).__name__)
     try:
         if context.runner is None:
+            ended.set()
+            alive.join()
             context.flush()
         if end is not None:
             with context.runtime.journal.database.write() as connection:
@@ -511,10 +526,12 @@ def previews_now(ids: Sequence[int], mapping: str | None) -> list[Preview]:
 def replay_preview(context: JobContext) -> Result:
     """Work out what a replay of these events through a mapping would change; nothing is changed."""
     ids, found = context.params["ids"], []
+    with context.runtime.journal.database.read() as connection:
+        replays = bulk.replays_of(connection, ids)  # before the previews: what is replayed meanwhile is not sent twice
     for one in replay_previews(context.runtime, ids, context.params["mapping"]):
         found.append(asdict(one))
         context.update(len(found), len(ids))
-    return {"ids": ids, "previews": found}
+    return {"ids": ids, "replays": replays, "previews": found}
 
 
 def run_bulk(context: JobContext) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -25,7 +25,7 @@ from bridge.clint.webhook import asks_for_url
 from bridge.conditions import condition_in_words, in_words, value_in_words
 from bridge.errors import BridgeError, ConsoleClosed, FormRefused, JournalError, NotSignedIn
 from bridge.formats import Formats
-from bridge.journal import audit, notices
+from bridge.journal import audit, jobs, notices, statistics
 from bridge.journal.causes import Cause
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding
@@ -33,9 +33,11 @@ from bridge.mapping import Mapping as ActiveMapping
 from bridge.mapping.catalogue import event_label, label_of, status_words
 from bridge.mapping.values import BRASILIA, has_time
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
+from bridge.model import DeliveryState
 from bridge.operations import causes
 from bridge.operations.proof import recorded_verdict
 from bridge.reasons import deal_differences, deal_message, deal_status, notice_words, reason
+from bridge.settings import origin_of
 from bridge.web.console.access import (
     PROGRAMS,
     WITH_SECRETS,
@@ -341,6 +343,40 @@ def mapping_title(name: str) -> str:
     if "titles" not in g:
         g.titles = {one.mapping.name: one.mapping.description for one in runtime.mappings.current()}
     return str(g.titles.get(name) or name)
+
+
+def answering(connection: Connection, names: Collection[str]) -> frozenset[str]:
+    """Return which of these destinations took something lately, or a person said so.
+
+    A delivery of the last 30 days, a test, a check of an origin; nothing counts from before the last change of its URL.
+    """
+    found = set()
+    days = statistics.last_30_days(connection, now_ms(), by=("destination", "verdict"))
+    for name in names:
+        told = audit.about(connection, {action: [name] for action in (*_TRIED, *_CHANGED)})
+        since_ms = next((one["at_ms"] for one in told if one["action"] in _CHANGED), 0)
+        tried = [one for one in told if one["action"] in _TRIED and one["at_ms"] >= since_ms]
+        delivered = (name, DeliveryState.DELIVERED.value)
+        if (
+            any(one["action"] == "destination.trusted" or one["detail"].get("outcome") == "delivered" for one in tried)
+            or any(one.key == delivered and one.start_ms + statistics.DAY_MS > since_ms for one in days)
+            or (origin_of(runtime.destinations.get(name, "")) is not None and _has_origin(connection, name))
+        ):
+            found.add(name)
+    return frozenset(found)
+
+
+_TRIED = ("destination.tested", "destination.trusted")
+_CHANGED = ("destination.added", "destination.changed")
+
+
+def _has_origin(connection: Connection, name: str) -> bool:
+    """Return whether the last check of Clint for this destination, or for all, found nothing wrong."""
+    for about in (name, ""):
+        for job in jobs.newest(connection, "clint", now_ms(), about=about):
+            if job.result:
+                return all(one["state"] != "wrong" for one in job.result["checks"])
+    return False
 
 
 def connected() -> bool:

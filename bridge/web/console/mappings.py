@@ -32,7 +32,7 @@ from bridge.mapping.explain import checklist as clint_checklist
 from bridge.mapping.form import Form, read_form, write_form
 from bridge.mapping.spec import NAME
 from bridge.mapping.values import BRASILIA
-from bridge.messages import N_, _
+from bridge.messages import N_, _, ngettext
 from bridge.operations import bulk
 from bridge.operations.accounts import without_mapping
 from bridge.operations.effects import effect_of
@@ -644,9 +644,21 @@ def _events_of_day(mapping: Mapping, day: str, *, limit: int) -> list[int]:
 @pages.post("/work/<int:number>/replay")
 def replay(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "replay_preview")
-    ids = list(layout.found(job.result)["ids"])
+    result = layout.found(job.result)
     with runtime.journal.database.read() as connection:
-        params = bulk.of_events(connection, ids, job.params["mapping"], person.actor)
+        params = bulk.of_events(connection, result["ids"], job.params["mapping"], person.actor, result.get("replays"))
+    left_out = len(result["ids"]) - len(params["ids"])
+    if not params["ids"]:
+        text = _("Nothing was done: these events were replayed already since this preview, or are gone.")
+        layout.flash_message(text, "warning")
+        return jobs.show_job(number)
+    if left_out:
+        text = ngettext(
+            "{n} event is left out: it was replayed already since the preview, or is gone.",
+            "{n} events are left out: they were replayed already since the preview, or are gone.",
+            left_out,
+        )
+        layout.flash_message(text, "warning")
     return jobs.begin_bulk(bulk.REPLAY_KIND, job.about, params)
 
 

@@ -48,6 +48,7 @@ def index() -> ResponseReturnValue:
         waits_ms = statistics.waiting_since_ms(connection, accounts)
         standing, noted = layout.standing(connection), causes.noted(connection)
         guided = guide.current(connection)
+        answering = layout.answering(connection, runtime.destinations)
     set_up = runtime.destinations if names is None else names
     mappings = sorted(layout.seen_mappings(), key=lambda one: (not one.enabled, one.name))
     shown = [one for one in mappings if one.enabled or one.name in numbers["of_mapping"]]
@@ -77,6 +78,7 @@ def index() -> ResponseReturnValue:
         known=in_use,
         unused=len(known) - len(in_use),
         urls=runtime.destinations,
+        answering=answering,
         accounts={
             name: [one for one in notices if one.about == name or one.about.startswith(f"{name} ")]
             for name in runtime.accounts

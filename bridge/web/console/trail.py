@@ -54,6 +54,7 @@ SENTENCES = {
     "destination.paused": N_("Paused the destination {about}"),
     "destination.resumed": N_("Resumed the destination {about}"),
     "destination.tested": N_("Sent a test to the destination {about}"),
+    "destination.trusted": N_("Said that the destination {about} is right, without a test"),
     "destination.added": N_("Added the destination {about}"),
     "destination.changed": N_("Changed the URL of the destination {about}"),
     "destination.removed": N_("Removed the destination {about}"),
