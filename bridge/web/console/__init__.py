@@ -74,6 +74,7 @@ def init_console(app: Flask, runtime: Runtime) -> None:
         layout.GLOBALS,
         did_in_words=trail.told,
         finding_words=mapping_editor.finding_words,
+        not_connected=mapping_editor.not_connected,
         guide_now=guide.guide_now,
     )
     app.jinja_env.filters["shown"] = shown

@@ -164,6 +164,8 @@ def title_of_noted(one: Noted) -> str:
 
 def cause_title(kind: Kind, code: str, about: str, of_notice: str) -> str:
     """Return what happened; `of_notice` is the title of the notice that says it."""
+    if kind is Kind.OVERLAP:
+        return _("“{mapping}” and other mappings send the same events", mapping=layout.mapping_title(about))
     if kind in _TITLES:
         return _(_TITLES[kind], about=about)
     if kind is Kind.NOTICE:
@@ -195,6 +197,7 @@ _BY_ABOUT = {
     Kind.CIRCUIT: {"destination.resumed", "destination.paused", "destination.changed"},
     Kind.HELD: {"account.changed", "account.removed", "account.added"},
     Kind.MAPPING: {"mapping.saved", "mapping.restored", "mapping.switched_on", "mapping.switched_off"},
+    Kind.OVERLAP: {"mapping.saved", "mapping.restored", "mapping.switched_on", "mapping.switched_off"},
 }
 """The changes that fix a cause whose `about` they name."""
 
