@@ -318,6 +318,21 @@ def test_a_missing_destination_leads_to_its_form_and_back(sqlite_url: str, tmp_p
         assert is_on(console, "funil")
 
 
+def test_a_mapping_that_is_off_is_said_to_keep_from_a_replay(console: Console) -> None:
+    """Only *Discard* is left then: why, and the way to switch it on."""
+    failed = owe(console.journal, mapping="cobranca")
+    put_in_state(console.journal, failed, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+    browser, words = console.operator(), "Replay is not offered for"
+    on = browser.get("/attention").text
+    browser.post("/mappings/cobranca/switch", on="0")
+    console.clock.go(1)
+    off = browser.get("/attention").text
+
+    assert words not in on
+    assert words in off
+    assert 'href="/mappings/cobranca/switch"' in off
+
+
 def test_history_shows_differences_and_brings_a_text_back(console: Console) -> None:
     """A restore is a new revision with the old text; one that was begun before another save is refused."""
     browser, first = console.operator(), newest(console)
@@ -379,9 +394,9 @@ def test_the_preview_shows_the_deal(console: Console) -> None:
     text = GOOD + "enabled: false\nsend_to: funil\nfunnel: {stage: {text: Paga no Pix}, status: {text: won}}\n"
     page = console.operator().post("/mappings/live/preview", text=text, name="x", against="example").text
 
-    assert ">funnel.stage<" in page
+    assert ">Stage<" in page
     assert "Paga no Pix" in page
-    assert ">funnel.key<" in page
+    assert ">Deal key<" in page
 
 
 def test_the_preview_says_why_not(console: Console) -> None:

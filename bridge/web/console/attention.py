@@ -90,6 +90,7 @@ def index(status: int = 200, faults: Mapping[str, str] | None = None) -> Respons
         broken=layout.broken_files(),
         failed_to=sorted({cause.about for cause in standing if cause.kind is Kind.DEAD}),
         mappings=sorted(listening),
+        known_mappings={one.name for one in layout.seen_mappings()},
         has_events=has_events,
     )
 
@@ -276,7 +277,7 @@ def close(id_: int) -> ResponseReturnValue:
 @pages.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
     freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
-    layout.flash_message(_("Destination {name} is resumed; {n} lines were waiting for it.", name=name, n=freed))
+    layout.flash_message(layout.resumed_words(name, freed))
     return layout.go("console.attention.index")
 
 

@@ -323,6 +323,18 @@ def mapping_title(name: str) -> str:
     return str(g.titles.get(name) or name)
 
 
+def resumed_words(name: str, freed: int) -> str:
+    """Return what is said of a destination that is resumed; `freed` is how many customers' deliveries waited for it."""
+    if not freed:
+        return messages._("Destination {name} takes deliveries again. None was waiting.", name=name)
+    return messages.ngettext(
+        "Destination {name} takes deliveries again; those of {n} customer go on.",
+        "Destination {name} takes deliveries again; those of {n} customers go on.",
+        freed,
+        name=name,
+    )
+
+
 def connected() -> bool:
     """Return whether both ends are there: an account with a key, and a destination."""
     return bool(runtime.destinations) and any(one.api_key for one in runtime.accounts.values())
