@@ -11,6 +11,7 @@ Unknown for real accounts [U]: whether filters by field find every deal, and how
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -161,6 +162,8 @@ class ClintApi:
             raise SettingsError(["CLINT_API_TOKEN must be plain text, got other characters"])
         self.deadline_s = deadline_s
         """How long a request may take once it is sent."""
+        self.answered_s = -math.inf
+        """When a request of this process was last done, by the clock `time.monotonic`."""
         self._base_url = base_url.rstrip("/")
         self._headers = {"api-token": token, "Accept": "application/json"}
         self._http = http
@@ -358,6 +361,13 @@ class ClintApi:
 
     def fields(self) -> dict[str, dict[str, str]]:
         """Return the types of the account's own fields by their keys, under `deal`, `contact` and `organization`."""
+        return self.account_fields()[0]
+
+    def account_fields(self) -> tuple[dict[str, dict[str, str]], bool]:
+        """Return `fields`, and whether Clint named their keys, so that a key that is not there is one it lacks.
+
+        The document's shape has labels [U], and an answer without any field may be of a shape that is not known.
+        """
         answer = self._request("GET", "/v1/account/fields")
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, list | dict):
@@ -480,6 +490,7 @@ class ClintApi:
             raise ClintApiFailed(_UNREACHED[kind], kind=kind, where=where, host=host, why=why) from None
         self._compare_clocks(answer.headers.get("Date", ""))
         if 200 <= answer.status_code < 300:
+            self.answered_s = time.monotonic()
             try:
                 return json.loads(answer.content)
             except (ValueError, RecursionError):
@@ -693,8 +704,9 @@ def _user(item: Mapping[str, Any]) -> User:
     return User(_text(item, "id"), _text(item, "email"), name)
 
 
-def _account_fields(items: Sequence[Any]) -> dict[str, dict[str, str]]:
+def _account_fields(items: Sequence[Any]) -> tuple[dict[str, dict[str, str]], bool]:
     """Read both shapes: fields by their keys [P], and one field with its label, which the document shows [U]."""
+    has_labels = False
     found: dict[str, dict[str, str]] = {"deal": {}, "contact": {}, "organization": {}}
     for item in items:
         groups = item.get("fields") if isinstance(item, dict) else None
@@ -704,8 +716,9 @@ def _account_fields(items: Sequence[Any]) -> dict[str, dict[str, str]]:
                 continue
             if isinstance(fields.get("type"), str):
                 fields = {_text(fields, "label"): fields}
+                has_labels = True
             known.update({key: _text(one, "type") for key, one in fields.items() if key and isinstance(one, dict)})
-    return found
+    return found, any(found.values()) and not has_labels
 
 
 def _text(item: object, name: str) -> str:

@@ -35,7 +35,7 @@ class Directory:
     def __init__(self, api: ClintApi, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._origins = _Cached(lambda: tuple(one for one in api.origins() if not one.archived), clock_s)
         self._users = _Cached(lambda: tuple(api.users()), clock_s)
-        self._fields = _Cached(api.fields, clock_s)
+        self._fields = _Cached(api.account_fields, clock_s)
         self._lost_reasons = _Cached(api.lost_reasons, clock_s)
 
     def origin(self, name: str) -> Origin:
@@ -84,13 +84,22 @@ class Directory:
 
         Clint may have cut the key, and what it does with one that it does not know is unknown [U].
         """
-        keys = self._fields.get().get(group, {})
+        keys = self._fields.get()[0].get(group, {})
         return key if key in keys else next((known for known in keys if same_key(known, key)), key)
+
+    def has_field(self, group: str, key: str, *, anew: bool = False) -> bool | None:
+        """Return whether the account has a field, None where Clint's answer does not say; `anew` reads the list now."""
+        if anew:
+            self._fields.forget()
+        fields, are_keys = self._fields.get()
+        if any(same_key(known, key) for known in fields.get(group, {})):
+            return True
+        return False if are_keys else None
 
     def names(self) -> ClintDirectory:
         """Return everything as plain data, which lint and completion take."""
         users = {user.email: user.id for user in self._users.get()}
-        return ClintDirectory(self.origins(), users, self._fields.get(), self._lost_reasons.get())
+        return ClintDirectory(self.origins(), users, self._fields.get()[0], self._lost_reasons.get())
 
     def origins(self) -> dict[str, tuple[str, tuple[tuple[str, str], ...]]]:
         """Return the origins as plain data: by id the name, and the id and label of each stage."""

@@ -47,6 +47,8 @@ class Answer:
     detail: Message
     retry_after_s: float | None = None
     duration_ms: int = 0
+    opens_circuit: bool = True
+    """Whether a failure may open the destination's circuit; not where it answers other requests meanwhile."""
     excerpt: str = ""
     """The beginning of the answer's body, redacted."""
 

@@ -195,7 +195,8 @@ def build_deal(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
     """Return the payload of one event for a destination by the API; raise a StageError where it must not be sent.
 
     It has the keys of `build_payload`, and under `funnel` which deal it is, its stage, status, value and user (each
-    left out where it stays as it is), the contact's tags, and the place in Clint of each key.
+    left out where it stays as it is), the contact's tags, all stages and statuses that the mapping may say, and the
+    place in Clint of each key.
     """
     payload = build_payload(mapping, context)
     funnel, own = mapping.funnel, {one.key: one for one in mapping.fields}
@@ -213,9 +214,20 @@ def build_deal(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
         "moved_by_person": funnel.moved_by_person,
         "removed": funnel.removed,
         "find_contact_by": list(funnel.find_contact_by),
+        "own_stages": _may_say(funnel.stage, told.get("stage")),
+        "own_statuses": _may_say(funnel.status, told.get("status")),
         "places": places([own[key] for key in payload]),
     }
     return {**payload, FUNNEL: told}
+
+
+_NOT_SHOWN = frozenset({"places", "own_stages", "own_statuses"})
+
+
+def _may_say(one: Field | None, said: str | None) -> list[str]:
+    """Return the texts that a field of the funnel may give, of which the one that it gives now is one."""
+    texts = [*(one.outputs if one else ()), *([said] if said else [])]
+    return list(dict.fromkeys(text.strip() for text in texts))
 
 
 def flat(payload: AnyMapping[str, Any]) -> dict[str, Any]:
@@ -226,11 +238,13 @@ def flat(payload: AnyMapping[str, Any]) -> dict[str, Any]:
 def spread(payload: AnyMapping[str, Any]) -> dict[str, Any]:
     """Return a payload with the parts of its deal as keys of their own, such as `funnel.stage`, for people to read.
 
-    Lists are one text; what is empty, and the place of each key, is left out.
+    Lists are one text; what is empty, and what only the bridge needs, is left out.
     """
     funnel = payload.get(FUNNEL)
     parts = funnel.items() if isinstance(funnel, dict) else ()
-    texts = {name: ", ".join(value) if isinstance(value, list) else value for name, value in parts if name != "places"}
+    texts = {
+        name: ", ".join(value) if isinstance(value, list) else value for name, value in parts if name not in _NOT_SHOWN
+    }
     return flat(payload) | {f"{FUNNEL}.{name}": value for name, value in texts.items() if value not in ("", None)}
 
 

@@ -11,7 +11,8 @@ and what the delivery's next try sees and does:
 | update the contact, add tags | differs: writes | is so: nothing to write |
 
 The mark is committed before the request and goes with its outcome. Nothing is created while a mark is younger than
-`appears_ms`, or a list could not be read.
+`appears_ms`, or a list could not be read, or where the account has no field for the key; nor after a lost create while
+the contact has a new deal that may be the one, without its key.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.clint.api import ClintApi, Contact, Deal, Origin, split_phone
+from bridge.clint.api import CLOCK_TOLERANCE_MS, ClintApi, Contact, Deal, Origin, split_phone
 from bridge.clint.directory import Directory
 from bridge.clint.webhook import Answer
 from bridge.errors import ClintApiFailed, ClintFault, ClintNameUnknown, JournalError
@@ -65,6 +66,10 @@ class Wanted:
     tags: tuple[str, ...]
     override: bool
     """Whether stage and status are written also where a person moved the deal."""
+    own_stages: tuple[str, ...]
+    """Every stage that the mapping may say; none: it says nothing about stages."""
+    own_statuses: frozenset[str]
+    """Every status that the mapping may say, and OPEN, which a new deal has."""
     make_again: bool
     """Whether a deal that was removed in Clint is made again."""
     find_contact_by: tuple[str, ...]
@@ -109,6 +114,8 @@ def read_payload(text: str) -> Wanted | None:
         user=_text(funnel.get("user")),
         tags=tuple(funnel.get("tags") or ()),
         override=funnel.get("moved_by_person") == "override",
+        own_stages=tuple(funnel.get("own_stages") or ()),
+        own_statuses=frozenset({"OPEN", *(_text(one).upper() for one in funnel.get("own_statuses") or ())}),
         make_again=funnel.get("removed") == "make_again",
         find_contact_by=tuple(funnel.get("find_contact_by") or ("email", "phone")),
         name=groups["deal"].get("name", ""),
@@ -149,8 +156,6 @@ class _Parts:
     """No request takes longer once it is sent."""
     appears_ms: int
     """For so long a new object may be missing from Clint's lists."""
-    kept_keys: set[tuple[str, str]] = field(default_factory=set)
-    """The (origin, key field) whose deals were seen to carry their key."""
 
 
 class DealSender:
@@ -213,7 +218,10 @@ class DealSender:
             text = N_("the bridge failed to send ({error}); the log has the details")
             answer = Answer(Outcome.RETRY, None, "bridge.fault", Message(text, {"error": type(error).__name__}))
         if answer is not None:
-            answer = replace(answer, duration_ms=round((time.monotonic() - started_s) * 1000))
+            # A Clint that does other requests meanwhile is not down, and every delivery has a backoff of its own.
+            passes = answer.status in {None, 429} and self._parts.api.answered_s >= started_s
+            duration_ms = round((time.monotonic() - started_s) * 1000)
+            answer = replace(answer, duration_ms=duration_ms, opens_circuit=not passes)
         on_result(answer)
 
     def send(self, delivery: DueDelivery, lease: Lease, origin: str, may_start: Callable[[], bool]) -> Answer | None:
@@ -227,6 +235,8 @@ class DealSender:
         except _Ended as ended:
             return ended.answer
         except ClintNameUnknown as error:
+            if error.kind == "origin":
+                self._parts.directory.forget()  # who resumes the destination has mended it
             return _name_unknown(error)
         except ClintApiFailed as error:
             return _failed(error)
@@ -291,6 +301,7 @@ class _Sending:
         deal = self._known_deal()
         code = "clint.deal_updated"
         if deal is None:
+            self._check_key_field(anew=self._row.creating_ms is not None)
             contact_id = self._find_or_create_contact()
             deal = self._find_deal(contact_id)
             if deal is None:
@@ -316,6 +327,21 @@ class _Sending:
         with suppress(ClintApiFailed):
             return self._parts.directory.field_key(group, name)
         return name
+
+    def _check_key_field(self, *, anew: bool) -> None:
+        """Raise _Ended where the account has no field for the key: a deal without it could not be found again."""
+        with suppress(ClintApiFailed):
+            if self._parts.directory.has_field("deal", self._wanted.key_field, anew=anew) is False:
+                raise self._key_not_kept()
+
+    def _key_not_kept(self) -> _Ended:
+        self._parts.directory.forget()  # who resumes the destination has made the field
+        text = N_(
+            "Clint did not keep the field {field}, by which the bridge finds a deal again: make this field for "
+            "deals in Clint, of the type text, and resume the destination"
+        )
+        detail = Message(text, {"field": self._wanted.key_field})
+        return _Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", detail))
 
     # ------------------------------------------------------------ the deal
 
@@ -360,22 +386,71 @@ class _Sending:
                 status = missed.error.status if missed.error else None
                 answer = Answer(Outcome.RETRY, status, "clint.not_everywhere", Message(text, facts), wait_s)
                 raise _Ended(answer)
+            self._check_for_keyless(searches[0].deals)
             return None
         first = min(mine, key=lambda deal: (deal.times_ms.get("created_at", 0), deal.id))
-        ours = row.creating_ms is not None
+        if row.creating_ms is not None:
+            place = (row.wanted_stage_id, row.wanted_status)  # as the bridge created it
+        elif self._may_be_written_by_bridge(first):
+            place = (first.stage_id, first.status)
+        else:
+            # A person's: it differs from every place that the bridge writes, so also from this one.
+            place = (self._stage_id or None, wanted.status or "OPEN")
         after = replace(
             row,
             contact_id=first.contact_id or contact_id,
             deal_id=first.id,
             creating_ms=None,
-            # As the bridge created it; of a deal that it knows nothing of, nothing.
-            stage_id=row.wanted_stage_id if ours else None,
-            status=row.wanted_status if ours else None,
+            stage_id=place[0],
+            status=place[1],
             wanted_stage_id=None,
             wanted_status=None,
         )
         self._save(after, [_doubled(self._delivery.destination, first, mine)] if len(mine) > 1 else [])
         return first
+
+    def _may_be_written_by_bridge(self, deal: Deal) -> bool:
+        """Return whether a deal that the journal knows nothing of is where the mapping puts deals at some event."""
+        wanted, origin = self._wanted, self._origin
+        stages: set[str] = set()
+        for name in wanted.own_stages:
+            with suppress(ClintNameUnknown):
+                stages.add(self._parts.directory.stage_id(origin.id, name))
+        if wanted.own_stages and origin.stages:
+            stages.add(origin.stages[0].id)  # where Clint puts a new deal without a stage
+        return deal.status in wanted.own_statuses and (not wanted.own_stages or deal.stage_id in stages)
+
+    def _check_for_keyless(self, listed: Sequence[Deal]) -> None:
+        """Raise _Ended where one of the contact's deals may be what a create made whose answer and key were lost."""
+        wanted, parts, creating_ms = self._wanted, self._parts, self._row.creating_ms
+        if creating_ms is None:
+            return
+        earliest_ms = creating_ms - CLOCK_TOLERANCE_MS
+        latest_ms = creating_ms + parts.longest_ms + parts.appears_ms
+        alike = {
+            deal.id
+            for deal in listed
+            if not deal.field(wanted.key_field)
+            and earliest_ms <= deal.times_ms.get("created_at", creating_ms) <= latest_ms
+            and self._may_be_made_of_this(deal)
+        }
+        with parts.journal.database.read() as connection:
+            alike -= deals.known_ids(connection, alike)
+        if alike:
+            parts.directory.forget()
+            text = N_(
+                "the answer to a create was lost, and the deal {deal} may be the one, without its key in the field "
+                "{field}: write the key there in Clint, or remove the deal, and resume the destination"
+            )
+            detail = Message(text, {"deal": ", ".join(sorted(alike)), "field": wanted.key_field})
+            raise _Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", detail))
+
+    def _may_be_made_of_this(self, deal: Deal) -> bool:
+        """Return whether nothing that Clint shows of the deal is other than this delivery creates it."""
+        value = self._wanted.value
+        if value is not None and deal.value is not None and round(deal.value - value, 2) != 0:
+            return False
+        return all(deal.field(name) in {"", text} for name, text in self._fields.items())
 
     def _create_deal(self, contact_id: str) -> Deal:
         wanted, parts = self._wanted, self._parts
@@ -422,41 +497,25 @@ class _Sending:
         return self._look_at_new(deal_id, contact_id)
 
     def _look_at_new(self, deal_id: str, contact_id: str) -> Deal:
-        """Return the deal that was just created.
-
-        It is read where its stage is Clint's choice, its status is to be written, or no deal was seen with its key yet.
-        """
-        wanted, parts = self._wanted, self._parts
-        proof = (self._origin.id, wanted.key_field)
-        if self._stage_id and wanted.status in {"", "OPEN"} and proof in parts.kept_keys:
-            return Deal(
-                deal_id,
-                self._origin.id,
-                self._stage_id,
-                "",
-                "OPEN",
-                fields=self._fields,
-                contact_id=contact_id,
-                user_id=self._user_id,
-                value=wanted.value,
-            )
-        deal = parts.api.deal(deal_id)
-        if deal is None:
+        """Return the deal that was just created, which must carry its key, with the values that it was created with."""
+        wanted = self._wanted
+        deal = self._parts.api.deal(deal_id)
+        if deal is None and self._stage_id:
+            # The next delivery of the deal looks for its key.
+            deal = Deal(deal_id, self._origin.id, self._stage_id, "", "OPEN", contact_id=contact_id)
+        elif deal is None:
             text = N_("deal {deal} was created and does not show yet")
             raise _Ended(_postponed("clint.deal_may_appear", Message(text, {"deal": deal_id}), BUSY_S))
-        if deal.field(wanted.key_field) != wanted.key:
-            # After a lost answer the deal could not be found again, and there would be a second one.
-            text = N_(
-                "Clint did not keep the field {field}, by which the bridge finds a deal again: make this field for "
-                "deals in Clint, of the type text, and resume the destination"
-            )
-            raise _Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", Message(text, {"field": wanted.key_field})))
-        parts.kept_keys.add(proof)
-        return deal
+        elif deal.field(wanted.key_field) != wanted.key:
+            raise self._key_not_kept()
+        return replace(deal, fields=self._fields, user_id=self._user_id, value=wanted.value)
 
     def _update_deal(self, deal: Deal) -> tuple[Deal, bool, bool]:
         """Write what differs; return the deal, whether it was changed, and whether a person's place for it was kept."""
         wanted, parts = self._wanted, self._parts
+        lacks_key = deal.field(wanted.key_field) != wanted.key
+        if lacks_key:
+            self._check_key_field(anew=True)
         is_ours = self._is_ours(deal)
         is_elsewhere = deal.origin_id not in {"", self._origin.id}
         kept = (not is_ours or is_elsewhere) and not wanted.override
@@ -509,6 +568,8 @@ class _Sending:
             noted = replace(noted, stage_id=after.stage_id, status=after.status)
         self._save(noted)
         failpoint("deal.update_noted")
+        if lacks_key and (now := parts.api.deal(deal.id)) is not None and now.field(wanted.key_field) != wanted.key:
+            raise self._key_not_kept()
         return after, True, kept and self._differs(after)
 
     def _is_ours(self, deal: Deal) -> bool:

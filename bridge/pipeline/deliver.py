@@ -622,6 +622,8 @@ class Recorder:
                 before = replace(before, paused_ms=now_ms, paused_reason=reason)
                 after = replace(after, paused_ms=now_ms, paused_reason=reason)
                 continue
+            if answer.outcome is Outcome.RETRY and not answer.opens_circuit:
+                continue
             state = after.state
             after = policy.circuit_after(
                 after,

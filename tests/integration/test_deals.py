@@ -79,6 +79,8 @@ def payload(
         "moved_by_person": "keep",
         "removed": "leave",
         "find_contact_by": ["email", "phone"],
+        "own_stages": [NEW, PAID, REFUNDED],
+        "own_statuses": ["open", "won", "lost"],
         "places": {name: PLACES[name] for name in flat},
     }
     return json.dumps({**flat, "funnel": {**told, **(funnel or {})}})
@@ -87,9 +89,11 @@ def payload(
 class World:
     """A journal, a simulated Clint, and deliverers that write deals there."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, clock: Clock | None = None) -> None:
         self.journal = journal
-        self.clock = Clock()
+        self.clock = clock or Clock()
+        self.failures = 50
+        """So many in a row open the circuit."""
         self.clint = ClintSimulator()
         self.urls = {"vendas": origin_url("Vendas")}
         register(journal, **self.urls)
@@ -113,7 +117,7 @@ class World:
 
     def deliverer(self, sender: DealSender | None, attempts: int = 5) -> Deliverer:
         """Return the sending half of a worker."""
-        rules = DeliveryRules(RetryPolicy(10, 60, attempts), CircuitLimits(50, 20, 4), 8, 3_000)
+        rules = DeliveryRules(RetryPolicy(10, 60, attempts), CircuitLimits(self.failures, 20, 4), 8, 3_000)
         return Deliverer(self.journal, self.webhooks, self.urls, rules, self.clock, lambda: 0.5, deals=sender)
 
     def owe(self, text: str = "", **more: Any) -> int:
@@ -146,6 +150,11 @@ class World:
         id_ = self.owe(text, **more)
         self.work()
         return self.code(id_)
+
+    def resume(self) -> None:
+        """Resume the destination, as a person does."""
+        with self.journal.database.write() as connection:
+            destinations.resume(connection, "vendas", self.clock())
 
     def code(self, id_: int) -> str:
         """Return the code of a delivery's last attempt."""
@@ -444,6 +453,30 @@ def test_a_deal_that_the_journal_does_not_know_is_found_by_its_key(world: World,
     assert world.place() == (REFUNDED, "LOST")
 
 
+@pytest.mark.parametrize(
+    ("how", "stage", "status", "own"),
+    [
+        ("keep", OVERDUE, "OPEN", ["open", "won", "lost"]),
+        ("keep", NEW, "LOST", ["won"]),
+        ("override", OVERDUE, "LOST", ["won"]),
+    ],
+)
+def test_an_adopted_deal_where_no_event_puts_it_is_a_persons(
+    world: World, how: str, stage: str, status: str, own: list[str]
+) -> None:
+    """The journal was restored and knows nothing of the deal; it stays so over all later events."""
+    told = {"moved_by_person": how, "own_statuses": own}
+    world.sends(payload(funnel=told))
+    world.clint.person.moves(world.deal()["id"], stage, status)
+    with world.journal.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM deals")
+
+    for value in (1, 2):
+        world.sends(payload(funnel={**told, "stage": PAID, "status": "won", "value": value}))
+    assert world.place() == ((stage, status) if how == "keep" else (PAID, "WON"))
+    assert world.deal()["value"] == 2
+
+
 def test_two_deals_with_one_key_are_a_notice_and_never_a_third(world: World) -> None:
     """The bridge goes on with the oldest one and says which they are."""
     contact = world.clint.crm.keep_contact("ana@example.com", None, "Ana", {})
@@ -472,11 +505,105 @@ def test_a_key_that_clint_does_not_keep_stops_the_destination(world: World) -> N
     assert row_of(world.journal, id_)["waiting"] == "paused"
 
     world.clint.crm.add_field("DEAL", "chave_nossa")
-    with world.journal.database.write() as connection:
-        destinations.resume(connection, "vendas", world.clock())
+    world.resume()
     world.work()
     assert world.state(id_) == "delivered"
     assert world.clint.count("chave_nossa") == {"pay_1": 1}
+
+
+def test_without_its_field_no_deal_is_made_and_none_twice(world: World) -> None:
+    """The field goes after the account was read, and the answer to the create is lost: no second deal is made.
+
+    The deal without a key is named; with its key it goes on.
+    """
+    world.clock.now_ms = round(time.time() * 1000)
+    sender = world.sender()
+    world.owe(payload("pay_0"))
+    world.work(sender=sender)
+    world.clint.knobs.turn(unknown_fields="drop")
+    del world.clint.crm.fields["DEAL"][KEY_FIELD]
+    world.clint.faults.breaks("closes", path="/v1/deals", method="POST", times=1)
+    id_ = world.owe()
+    world.work(sender=sender)
+    assert world.code(id_) == "clint.create_unknown"
+    for _ in range(2):
+        world.clock.go(80)
+        world.resume()
+        world.work(sender=sender)
+        assert world.code(id_) == "clint.key_not_kept"
+        assert row_of(world.journal, id_)["waiting"] == "paused"
+    assert len(world.clint.deals) == 2
+
+    world.clint.crm.add_field("DEAL", KEY_FIELD)
+    world.resume()
+    world.work(sender=sender)
+    lost = next(deal for deal in world.clint.crm.deals.values() if KEY_FIELD not in deal["fields"])
+    assert (row_of(world.journal, id_)["reason_code"], len(world.clint.deals)) == ("clint.key_not_kept", 2)
+    assert lost["id"] in read_message(row_of(world.journal, id_)["reason"]).text()
+
+    world.clint.crm.change_deal(lost, "person", {KEY_FIELD: "pay_1"})
+    world.resume()
+    world.work(sender=sender)
+    assert world.state(id_) == "delivered"
+    assert world.clint.count(KEY_FIELD) == {"pay_0": 1, "pay_1": 1}
+
+
+def test_where_the_list_of_fields_says_nothing_a_deal_without_a_key_is_not_made_twice(world: World) -> None:
+    """The document's shape has no keys; the contact's new deal, with nothing else than this one's, is named."""
+    world.clock.now_ms = round(time.time() * 1000)
+    world.clint.knobs.turn(unknown_fields="drop", fields_shape="single", deal_extras=("value",))
+    contact = world.clint.crm.keep_contact("ana@example.com", None, "Ana", {})
+    origin = world.clint.crm.origin("Vendas")
+    stage = world.clint.crm.stage_id(origin["id"], NEW)
+    world.clint.crm.add_deal(origin["id"], contact, stage, value=5.0)  # a person's, of another value
+    del world.clint.crm.fields["DEAL"][KEY_FIELD]
+    world.clint.faults.breaks("closes", path="/v1/deals", method="POST", times=1)
+    id_ = world.owe()
+    world.work()
+    world.clock.go(80)
+    world.work()
+
+    assert row_of(world.journal, id_)["reason_code"] == "clint.key_not_kept"
+    assert len(world.clint.deals) == 2
+
+
+def test_a_field_that_goes_while_the_worker_runs_is_noticed_at_the_next_deal(world: World) -> None:
+    """The deal that was made says so; a resume without the field pauses again; with it the deal gets its key."""
+    sender = world.sender()
+    world.owe(payload("pay_0"))
+    world.work(sender=sender)
+    world.clint.knobs.turn(unknown_fields="drop")
+    del world.clint.crm.fields["DEAL"][KEY_FIELD]
+    id_ = world.owe()
+    world.work(sender=sender)
+    assert world.code(id_) == "clint.key_not_kept"
+
+    world.resume()
+    world.work(sender=sender)
+    assert world.code(id_) == "clint.key_not_kept"
+    assert row_of(world.journal, id_)["waiting"] == "paused"
+
+    world.clint.crm.add_field("DEAL", KEY_FIELD)
+    world.resume()
+    world.work(sender=sender)
+    assert world.state(id_) == "delivered"
+    assert world.clint.count(KEY_FIELD) == {"pay_0": 1, "pay_1": 1}
+
+
+def test_a_key_that_is_lost_later_is_written_again_or_pauses(world: World) -> None:
+    """The next event of the deal writes it; where Clint does not keep it the destination pauses."""
+    world.sends()
+    (deal,) = world.clint.crm.deals.values()
+    del deal["fields"][KEY_FIELD]
+    assert world.sends() == "clint.deal_updated"
+    assert world.clint.count(KEY_FIELD) == {"pay_1": 1}
+
+    world.clint.knobs.turn(unknown_fields="drop")
+    del deal["fields"][KEY_FIELD]
+    del world.clint.crm.fields["DEAL"][KEY_FIELD]
+    world.clint.knobs.turn(fields_shape="single")  # only the deal itself shows it
+    assert world.sends(payload(funnel={"stage": PAID})) == "clint.key_not_kept"
+    assert world.place() == (PAID, "OPEN")
 
 
 def test_keys_that_clint_cuts_are_the_same_keys(world: World) -> None:
@@ -634,6 +761,38 @@ def test_retry_after_is_kept_to(world: World) -> None:
     assert row_of(world.journal, id_)["due_ms"] >= world.clock() + 45_000
 
 
+@pytest.mark.parametrize("down", [True, False])
+def test_only_a_clint_that_does_nothing_opens_the_circuit(world: World, down: bool) -> None:
+    """Lost answers and 429 beside requests that are done are the delivery's own; a Clint that is down is let alone."""
+    world.failures = 2
+    if down:
+        world.clint.faults.goes_down()
+    else:
+        world.clint.faults.breaks("closes", path="/v1/deals", method="POST", times=4)
+        world.clint.faults.answers(429, path="/v1/contacts", method="POST", times=4)
+    customers = [f"cus_{number}" for number in range(4)]
+    ids = [
+        world.owe(payload(f"pay_{name}", {"nome": name, "email": f"{name}@example.com"}), customer=name)
+        for name in customers
+    ]
+    for name in customers:
+        world.work(customer=name)
+    with world.journal.database.read() as connection:
+        state = destinations.load(connection)["vendas"].state
+    assert state == ("open" if down else "closed")
+    if down:
+        late = world.owe(payload("pay_late"), customer="cus_late")
+        world.work(customer="cus_late")
+        assert tries_of(world.journal, late) == []
+    if not down:
+        for _ in range(5):
+            world.clock.go(80)
+            for name in customers:
+                world.work(customer=name)
+        assert world.clint.count(KEY_FIELD) == {f"pay_{name}": 1 for name in customers}
+        assert {world.state(id_) for id_ in ids} == {"delivered"}
+
+
 def test_a_clint_that_can_not_be_reached_is_tried_again(world: World) -> None:
     """Nothing was sent for certain, so nothing has to be waited for."""
     id_ = world.owe()
@@ -687,6 +846,18 @@ def test_an_origin_that_is_removed_while_it_is_cached_pauses_too(world: World) -
     world.work(sender=sender)
 
     assert row_of(world.journal, id_)["reason_code"] == "clint.origin_gone"
+
+
+def test_after_a_resume_the_origin_is_looked_for_anew(world: World) -> None:
+    """The same process has just read that it is gone; it is there again, and the delivery goes."""
+    sender = world.sender()
+    id_ = world.owe(payload(funnel={"origin": "Pós-venda"}))
+    world.work(sender=sender)
+    assert row_of(world.journal, id_)["reason_code"] == "clint.origin_gone"
+    world.clint.crm.origin("Vendas")["name"] = "Pós-venda"
+    world.resume()
+    world.work(sender=sender)
+    assert world.state(id_) == "delivered"
 
 
 def test_a_payload_of_a_webhook_is_dead_and_says_to_replay(world: World) -> None:
@@ -770,6 +941,18 @@ def test_two_destinations_of_one_origin_have_one_deal(world: World) -> None:
     assert world.sends() == "clint.deal_created"
     assert world.sends(payload(funnel={"stage": PAID}), destination="cobrancas") == "clint.deal_updated"
     assert world.place() == (PAID, "OPEN")
+
+
+@pytest.mark.parametrize("how", ["keep", "override"])
+def test_another_destination_of_the_origin_keeps_a_persons_place(world: World, how: str) -> None:
+    """`send_to` is changed to a destination that is the same origin: what a person did stays so."""
+    world.urls["cobrancas"] = origin_url("Vendas")
+    register(world.journal, **world.urls)
+    world.sends(payload(funnel={"moved_by_person": how}))
+    world.clint.person.moves(world.deal()["id"], OVERDUE, "LOST")
+    world.sends(payload(funnel={"moved_by_person": how, "stage": PAID, "status": "won"}), destination="cobrancas")
+
+    assert world.place() == ((OVERDUE, "LOST") if how == "keep" else (PAID, "WON"))
 
 
 @on_both

@@ -91,6 +91,8 @@ def test_payload_has_the_flat_keys_and_the_deal() -> None:
         "moved_by_person": "override",
         "removed": "make_again",
         "find_contact_by": ["phone", "email"],
+        "own_stages": ["Nova", "Paga"],
+        "own_statuses": ["won", "open"],
         "places": {
             "nome": "contact.name",
             "email": "contact.email",
@@ -113,6 +115,8 @@ def test_mapping_without_a_word_of_it_makes_a_deal_for_each_charge() -> None:
         "moved_by_person": "keep",
         "removed": "leave",
         "find_contact_by": ["email", "phone"],
+        "own_stages": [],
+        "own_statuses": [],
         "places": {"nome": "contact.name", "email": "contact.email", "valor": "deal.value"},
     }
 
