@@ -36,8 +36,8 @@ FORCED = {
     " a signal handler must not wait for a Redis that is away",
 }
 """Private names of libraries that are used, each with its reason."""
-NOT_PRIVATE = frozenset({"_", "_typeshed"})
-"""gettext's name, the public method of named tuples, and the package of types that the standard library has."""
+NOT_PRIVATE = frozenset({"_", "_asdict", "_replace", "_typeshed"})
+"""gettext's name, the public methods of named tuples, and the package of types that the standard library has."""
 TUNING = frozenset({"gc", "malloc_trim", "mallopt", "meta_path", "sched_setaffinity", "setswitchinterval"})
 
 

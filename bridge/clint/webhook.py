@@ -47,10 +47,10 @@ class Answer:
     detail: Message
     retry_after_s: float | None = None
     duration_ms: int = 0
-    opens_circuit: bool = True
-    """Whether a failure may open the destination's circuit; not where it answers other requests meanwhile."""
     excerpt: str = ""
     """The beginning of the answer's body, redacted."""
+    opens_circuit: bool = True
+    """Whether a failure may open the destination's circuit; not where it answers other requests meanwhile."""
 
 
 _REMOVED = N_("{answer}: the integration was removed in Clint; set the destination's new URL and resume it")

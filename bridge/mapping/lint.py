@@ -293,19 +293,29 @@ def check_cases(cases: Iterable[Case], keys: frozenset[str], root: Path | None, 
                 findings.warning(expected, "tests.unknown_key", what, key=shown(key), hint=hint)
 
 
+def shared_events(one: Mapping, other: Mapping) -> list[str]:
+    """Return the events that both mappings take; none for mappings of two accounts, and for one and itself."""
+    if one.account != other.account or one.name == other.name:
+        return []
+    heard = [name for name in all_names(one.events, other.events) if one.listens_to(name)]
+    return [name for name in heard if other.listens_to(name)]
+
+
+def may_divide(one: Mapping, other: Mapping) -> bool:
+    """Return whether both have filters, and different ones, so that an event may pass only one of them."""
+    filters = [[(part.text, depth) for part, depth in walk(each.filter)] for each in (one, other)]
+    return all(filters) and filters[0] != filters[1]
+
+
 def check_overlap(mapping: Mapping, others: Iterable[Mapping], findings: Findings) -> None:
     """Warn of the mappings that send the same event to the same destination; a note where filters may divide it."""
     certain: dict[str, list[tuple[str, str]]] = {}
     possible: dict[str, list[tuple[str, str]]] = {}
     for other in others:
-        heard = [name for name in all_names(mapping.events, other.events) if mapping.listens_to(name)]
-        sent = [(name, mapping.destination(name)) for name in heard if other.listens_to(name)]
+        sent = [(name, mapping.destination(name)) for name in shared_events(mapping, other)]
         both = [(name, destination) for name, destination in sent if other.destination(name) == destination]
-        if mapping.account != other.account or mapping.name == other.name or not both:
-            continue
-        filters = [[(part.text, depth) for part, depth in walk(one.filter)] for one in (mapping, other)]
-        divided = all(filters) and filters[0] != filters[1]
-        (possible if divided else certain)[PurePath(other.path).name] = both
+        if both:
+            (possible if may_divide(mapping, other) else certain)[PurePath(other.path).name] = both
     place, code = Position(1, 1), "mapping.overlap"
     if certain:
         what = N_("{overlap}, so Clint gets it twice; take it out of one, or divide them by a filter")

@@ -17,7 +17,11 @@ from bridge.journal.destinations import Destination
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding, Severity
 from bridge.model import NoticeLevel
+<<<<<<< HEAD
 from bridge.operations.accounts import without_mapping
+=======
+from bridge.operations.overlaps import groups
+>>>>>>> gc
 from bridge.runtime import Runtime
 
 PAUSED, CIRCUIT = destinations.NOTICES
@@ -29,6 +33,8 @@ _FOR_PERSON = frozenset({AsaasKeyMissing.code, AsaasKeyRefused.code, MappingRefu
 """Holds that do not end by themselves."""
 
 
+OVERLAP = "mapping.overlap"
+"""The code of mappings that send the same events, as lint has it."""
 UNCONNECTED = frozenset({"account.unset", "destination.unset"})
 """Findings of mappings that name an account or destination which is not set up: before the first destination is there
 all of them have one, and only one thing is missing."""
@@ -88,10 +94,14 @@ def find_causes(
         said = tuple(one for one in told if one.code == REFUSED)
         found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused, told=said))
     found += [Cause(Kind.MAPPING, BROKEN, name, told=_of(told, BROKEN, name)) for name in files]
+<<<<<<< HEAD
     for name in without_mapping(runtime.accounts, (one.mapping for one in runtime.mappings.current())):
         if accounts is None or name in accounts:
             warning = NoticeLevel.WARNING
             found.append(Cause(Kind.UNHEARD, UNHEARD, name, level=warning, told=_of(told, UNHEARD, name)))
+=======
+    found += _overlaps(runtime, accounts)
+>>>>>>> gc
     found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]
     is_said = {(one.code, one.about) for cause in found for one in cause.told}
     for notice in told:
@@ -101,6 +111,23 @@ def find_causes(
                 Cause(Kind.NOTICE, notice.code, notice.about, level=level, since_ms=notice.raised_ms, told=(notice,))
             )
     return sorted(found, key=lambda one: (one.level is not NoticeLevel.ERROR, list(Kind).index(one.kind), -one.number))
+
+
+def _overlaps(runtime: Runtime, accounts: Collection[str] | None) -> list[Cause]:
+    """Return a cause for each mapping that meets others. Its key has all names: another set is another cause."""
+    active = [one.mapping for one in runtime.mappings.current()]
+    seen = [one for one in active if accounts is None or one.account in accounts]
+    return [
+        Cause(
+            Kind.OVERLAP,
+            OVERLAP,
+            one.name,
+            answer=" ".join(each.other.name for each in others),
+            number=len(others),
+            level=NoticeLevel.WARNING,
+        )
+        for one, others in groups(seen, runtime.setup)
+    ]
 
 
 def _of(told: Collection[StoredNotice], *codes_and_about: str) -> tuple[StoredNotice, ...]:

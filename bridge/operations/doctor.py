@@ -370,7 +370,9 @@ def redis_away(error: BaseException) -> Check:
 def disk(where: str, free: int) -> Check:
     warning, wrong = free < 1024**3, free < 100 * 1024**2
     mend = N_("make room: a journal that can't be written keeps no event")
-    what, facts = N_("{free:.1f} GiB free at {directory}"), {"free": free / 1024**3, "directory": where}
+    is_much = free >= 1000**3
+    what = N_("{free} GB free at {directory}") if is_much else N_("{free} MB free at {directory}")
+    facts = {"free": free // (1000**3 if is_much else 1000**2), "directory": where}
     return _graded(N_("disk"), what, mend, "disk", warning=warning, wrong=wrong, **facts)
 
 

@@ -42,7 +42,7 @@ from bridge.operations.testcharge import PAID_EVENTS, Seen, events_of, refused_a
 from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.pipeline.deals import read_payload
 from bridge.pipeline.decide import plan_event
-from bridge.reasons import deal_message
+from bridge.reasons import deal_message, deal_status
 from bridge.runtime import Runtime
 from bridge.settings import variable
 
@@ -592,11 +592,11 @@ def _expectation(new: NewDelivery, status: str) -> Message:
     if new.state is DeliveryState.FILTERED:
         return message(N_("filtered: {reason}"), reason=read_message(new.reason))
     told = read_payload(new.payload) if new.payload else None
-    parts = {"destination": message(N_("a deal by {destination}"), destination=new.destination)}
+    parts = {"destination": message(N_("a deal, by destination {destination}"), destination=new.destination)}
     if told and told.stage:
         parts["stage"] = message(N_("stage {value}"), value=told.stage)
     if wanted_status := told.status if told else status:
-        parts["status"] = message(N_("status {value}"), value=wanted_status)
+        parts["status"] = message(N_("status {value}"), value=deal_status(wanted_status))
     return Message(", ".join(f"{{{name}}}" for name in parts), parts)
 
 

@@ -71,8 +71,8 @@ def test_each_step_is_in_the_stage_and_status_that_the_mapping_names(site: Site)
     goals = {step["step"]: step["lines"][-1] for step in found["steps"] if step["lines"]}
 
     assert found["proved"]
-    assert goals["removed"]["expected"] == "a deal by vendas, stage Paga, status LOST"
-    assert goals["overdue"]["expected"] == "a deal by vendas, stage Vencida, status OPEN"
+    assert goals["removed"]["expected"] == "a deal, by destination vendas, stage Paga, status Lost"
+    assert goals["overdue"]["expected"] == "a deal, by destination vendas, stage Vencida, status Open"
     assert {line["verdict"] for line in goals.values()} == {"proved"}
 
 

@@ -49,6 +49,7 @@ contact: {email: customer.email}
 PAGAS = {"CLINT_WEBHOOK_URL_PAGAS": "https://clint.example/b"}
 OTHER = """
 events: [PAYMENT_RECEIVED]
+filter: {field: payment.value, at_least: 1}
 contact: {email: "'ana@example.com'"}
 deal: {valor: money(payment.value)}
 """
@@ -148,6 +149,11 @@ def world(sqlite_url: str, tmp_path: Path, redis_url: str, redis: Redis) -> Iter
         (tmp_path / "mappings" / "vencida.yaml").write_text(ASKING)
         (tmp_path / "mappings" / "outra.yaml").write_text(OTHER)
         console = opened.enter_context(opened_console(sqlite_url, tmp_path, **environ))
+        # With a filter of its own: mappings that nothing divides would be a cause too.
+        (tmp_path / "mappings" / "cobranca.yaml").write_text(
+            f"{MAPPING}filter: {{field: payment.value, at_least: 2}}\n"
+        )
+        console.runtime.mapping_files.import_changed()
         console.clock.now_ms = system_clock_ms()
         yield World(console, asaas, clint)
         finish_jobs()
@@ -299,7 +305,7 @@ def fails(console: Console, customer: str, code: str = "clint.http_422", destina
     """Add a delivery that failed, of a mapping that can run."""
     made = owe(console.journal, customer=customer, destination=destination)
     put_in_state(console.journal, made, DeliveryState.DEAD, due_ms=None, reason_code=code)
-    revision(console.journal, text=MAPPING)
+    revision(console.journal, text=MAPPING.replace("PAYMENT_RECEIVED", "PAYMENT_DELETED"))
 
 
 def made_up(console: Console, kinds: str) -> None:

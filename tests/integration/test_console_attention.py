@@ -137,7 +137,7 @@ def test_holds_notices_and_pauses_stand_there_too(console: Console) -> None:
     assert page.index("Asaas sends nothing") < page.index("the key expires")
     assert "Notice dismissed" in browser.post("/attention/notices/1/close", follow=True).text
     assert "Notice dismissed" not in browser.post("/attention/notices/1/close", follow=True).text
-    assert "is resumed" in browser.post("/attention/destinations/default/resume", follow=True).text
+    assert "takes deliveries again" in browser.post("/attention/destinations/default/resume", follow=True).text
     assert [action for action, _, _ in told(console)] == ["destination.resumed", "notice.closed"]
 
 

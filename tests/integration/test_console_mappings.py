@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
 
+from bridge.crypto import new_key
 from bridge.journal import audit, revisions
 from bridge.model import DeliveryState
 from bridge.pipeline.active_mappings import MappingFiles
@@ -213,20 +215,122 @@ def test_the_editor_says_which_other_mapping_sends_the_same(console: Console) ->
     assert "<" not in overlap
 
 
-def test_what_goes_out_twice_is_said_before_a_save_and_after_a_switch(console: Console) -> None:
-    """Both mappings send the same event to the same destination; while one is off nothing goes out twice."""
+def import_mapping(console: Console, name: str, text: str) -> None:
+    """Make a mapping active beside the others."""
     with console.journal.database.write() as connection:
-        revisions.import_text(connection, "outra", passing(console), "console", "", console.clock())
+        revisions.import_text(connection, name, text, "console", "", console.clock())
     console.clock.go(1)
+
+
+def is_on(console: Console, name: str = "cobranca") -> bool:
+    """Return whether the active text of a mapping is switched on."""
+    return "enabled: false" not in (newest(console, name).text or "")
+
+
+def test_what_goes_out_twice_is_said_before_a_save_and_asked_before_a_switch(console: Console) -> None:
+    """Both mappings send the same event to the same destination; while one is off nothing goes out twice."""
+    import_mapping(console, "outra", passing(console))
     browser, base = console.operator(), newest(console).id
     change = browser.post("/mappings/cobranca/draft", text=passing(console), base=base, tab="yaml", follow=True).text
     off = browser.post("/mappings/cobranca/switch", on="0", follow=True).text
-    on = browser.post("/mappings/cobranca/switch", on="1", follow=True).text
+    asked = browser.post("/mappings/cobranca/switch", on="1", follow=True).text
+    before = is_on(console)
+    browser.post("/mappings/cobranca/switch", on="1", confirmed="1")
+    listed = browser.get("/mappings").text
 
-    said = re.compile(r'class="flash warning">.*?<a href="/mappings/outra">“outra”</a>.*?“Payment received”')
+    said = re.compile(
+        r'<a class="row-link" href="/mappings/outra">outra</a>.*?Payment received.*?to default', re.DOTALL
+    )
     assert said.search(change)
-    assert not said.search(off)
-    assert said.search(on)
+    assert "1 other mapping sends the same events" not in off
+    assert said.search(asked)
+    assert not before
+    assert is_on(console)
+    assert listed.count("1 other mapping sends the same events") == 2
+
+
+def test_two_integrations_may_be_one_funnel(sqlite_url: str, tmp_path: Path) -> None:
+    """Clint alone knows the origin of an integration: the question names every mapping, and the page of causes too."""
+    with opened_console(sqlite_url, tmp_path, CLINT_WEBHOOK_URL_PAGAS="https://clint.example/pagas") as console:
+        browser = console.operator()
+        import_mapping(console, "paga", with_destination("pagas", enabled=False))
+        asked = browser.post("/mappings/paga/switch", on="1", follow=True).text
+        quiet = browser.get("/attention").text
+        browser.post("/mappings/paga/switch", on="1", confirmed="1")
+        console.clock.go(1)
+        cause = browser.get("/attention").text
+        place = re.search(r'action="/attention/causes/(cause-\w+)/seen"', cause)
+        overview = browser.get("/").text
+        assert place
+        browser.post(f"/attention/causes/{place[1]}/seen")
+        seen = browser.get("/").text
+
+    assert "They may be the same funnel" in asked
+    assert "/mappings/cobranca" in asked
+    words = "other mappings send the same events"
+    assert (words in quiet, words in cause, words in overview, words in seen) == (False, True, True, False)
+
+
+def test_by_the_api_one_deal_is_written_twice_or_there_are_two(sqlite_url: str, tmp_path: Path) -> None:
+    """Origins are known, so other ones are no question; the deal key says whether it is one deal."""
+    origins = {f"CLINT_ORIGIN_{name}": origin for name, origin in (("A", "Vendas"), ("B", "Vendas"), ("C", "Outra"))}
+    with opened_console(sqlite_url, tmp_path, CLINT_API_TOKEN="t" * 40, **origins) as console:
+        browser = console.operator()
+        browser.post("/mappings/cobranca/switch", on="0")
+        import_mapping(console, "a", with_destination("a"))
+        import_mapping(console, "b", with_destination("b", enabled=False))
+        import_mapping(console, "c", with_destination("c", enabled=False))
+        import_mapping(console, "d", "one_deal_per: customer\n" + with_destination("b", enabled=False))
+        said = [browser.get(f"/mappings/{name}/switch").text for name in "bcd"]
+
+    assert "one deal is written twice" in said[0]
+    assert "no other mapping sends the same events" in said[1]
+    assert "there will be two deals" in said[2]
+
+
+def with_destination(name: str, *, enabled: bool = True) -> str:
+    """Return a mapping without conditions that sends to a destination."""
+    rest = "contact: {email: customer.email}\ndeal: {valor: money(payment.value)}\n"
+    return f"enabled: {str(enabled).lower()}\nevents: [PAYMENT_RECEIVED]\n{rest}send_to: {name}\n"
+
+
+def test_a_missing_destination_leads_to_its_form_and_back(sqlite_url: str, tmp_path: Path) -> None:
+    """One line for each, in words with a link; after the last one the mapping can be switched on."""
+    routes = "routes:\n  - {events: [PAYMENT_OVERDUE], send_to: vencidas}\n"
+    text = with_destination("pagas", enabled=False).replace("[PAYMENT_RECEIVED]", "[PAYMENT_OVERDUE, PAYMENT_CREATED]")
+    with opened_console(sqlite_url, tmp_path, BRIDGE_ENCRYPTION_KEY=new_key()) as console:
+        import_mapping(console, "funil", text + routes)
+        browser = console.operator()
+        page = browser.post("/mappings/funil/switch", on="1", follow=True).text
+        links = [unescape(link) for link in re.findall(r'href="(/connections/new-destination\?[^"]*)"', page)]
+        form = browser.get(links[0]).text
+        back = [
+            browser.post(link, name=name, url=f"https://clint.example/{name}").headers["Location"]
+            for link, name in zip(links, ("pagas", "vencidas"), strict=True)
+        ]
+        ready = browser.get("/mappings/funil/switch").text
+        browser.post("/mappings/funil/switch", on="1")
+
+        assert "CLINT_WEBHOOK_URL" not in page
+        assert 'name="name" value="pagas"' in form
+        assert back == ["/mappings/funil/switch"] * 2
+        assert "Everything it sends to is connected" in ready
+        assert is_on(console, "funil")
+
+
+def test_a_mapping_that_is_off_is_said_to_keep_from_a_replay(console: Console) -> None:
+    """Only *Discard* is left then: why, and the way to switch it on."""
+    failed = owe(console.journal, mapping="cobranca")
+    put_in_state(console.journal, failed, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+    browser, words = console.operator(), "Replay is not offered for"
+    on = browser.get("/attention").text
+    browser.post("/mappings/cobranca/switch", on="0")
+    console.clock.go(1)
+    off = browser.get("/attention").text
+
+    assert words not in on
+    assert words in off
+    assert 'href="/mappings/cobranca/switch"' in off
 
 
 def test_history_shows_differences_and_brings_a_text_back(console: Console) -> None:
@@ -290,9 +394,9 @@ def test_the_preview_shows_the_deal(console: Console) -> None:
     text = GOOD + "enabled: false\nsend_to: funil\nfunnel: {stage: {text: Paga no Pix}, status: {text: won}}\n"
     page = console.operator().post("/mappings/live/preview", text=text, name="x", against="example").text
 
-    assert ">funnel.stage<" in page
+    assert ">Stage<" in page
     assert "Paga no Pix" in page
-    assert ">funnel.key<" in page
+    assert ">Deal key<" in page
 
 
 def test_the_preview_says_why_not(console: Console) -> None:

@@ -29,6 +29,7 @@ from bridge.web.console import (
     jobs,
     layout,
     life,
+    mapping_deal,
     mapping_editor,
     mappings,
     overview,
@@ -74,8 +75,10 @@ def init_console(app: Flask, runtime: Runtime) -> None:
         layout.GLOBALS,
         did_in_words=trail.told,
         finding_words=mapping_editor.finding_words,
+        not_connected=mapping_editor.not_connected,
+        part_name=mapping_deal.part_name,
         guide_now=guide.guide_now,
     )
-    app.jinja_env.filters["shown"] = shown
+    app.jinja_env.filters |= {"shown": shown, "part_value": mapping_deal.part_value}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.after_request(access.secure)

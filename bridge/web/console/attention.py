@@ -90,6 +90,7 @@ def index(status: int = 200, faults: Mapping[str, str] | None = None) -> Respons
         broken=layout.broken_files(),
         failed_to=sorted({cause.about for cause in standing if cause.kind is Kind.DEAD}),
         mappings=sorted(listening),
+        known_mappings={one.name for one in layout.seen_mappings()},
         has_events=has_events,
     )
 
@@ -165,6 +166,8 @@ def title_of_noted(one: Noted) -> str:
 
 def cause_title(kind: Kind, code: str, about: str, of_notice: str) -> str:
     """Return what happened; `of_notice` is the title of the notice that says it."""
+    if kind is Kind.OVERLAP:
+        return _("“{mapping}” and other mappings send the same events", mapping=layout.mapping_title(about))
     if kind in _TITLES:
         return _(_TITLES[kind], about=about)
     if kind is Kind.NOTICE:
@@ -196,7 +199,11 @@ _BY_ABOUT = {
     Kind.CIRCUIT: {"destination.resumed", "destination.paused", "destination.changed"},
     Kind.HELD: {"account.changed", "account.removed", "account.added"},
     Kind.MAPPING: {"mapping.saved", "mapping.restored", "mapping.switched_on", "mapping.switched_off"},
+<<<<<<< HEAD
     Kind.UNHEARD: {"account.removed"},
+=======
+    Kind.OVERLAP: {"mapping.saved", "mapping.restored", "mapping.switched_on", "mapping.switched_off"},
+>>>>>>> gc
 }
 """The changes that fix a cause whose `about` they name."""
 
@@ -275,7 +282,7 @@ def close(id_: int) -> ResponseReturnValue:
 @pages.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
     freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
-    layout.flash_message(_("Destination {name} is resumed; {n} lines were waiting for it.", name=name, n=freed))
+    layout.flash_message(layout.resumed_words(name, freed))
     return layout.go("console.attention.index")
 
 

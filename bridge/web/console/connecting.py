@@ -22,6 +22,7 @@ from bridge.journal import accounts as stored
 from bridge.journal import audit, drafts, receivers, users
 from bridge.journal import destinations as circuits
 from bridge.journal.audit import Actor
+from bridge.mapping.spec import NAME as MAPPING_NAME
 from bridge.messages import N_, Message, _, ngettext
 from bridge.operations import accounts, connect
 from bridge.operations.accounts import public_hook_url, without_mapping
@@ -351,6 +352,7 @@ def _ask_url(name: str, status: int = 200, **more: Any) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         kept = circuits.load(connection).get(name) if name else None
         waiting = accounts.open_deliveries(connection, name) if name else 0
+    asked = request.args.get("name", "")
     origin = origin_of(runtime.destinations[name]) or "" if name in runtime.destinations else ""
     if keeps_secrets() and not _setting(name):
         more |= clint.origins_to_choose(request.form.get("origin", origin))
@@ -364,7 +366,7 @@ def _ask_url(name: str, status: int = 200, **more: Any) -> ResponseReturnValue:
         keeps=keeps_secrets(),
         has_api=bool(runtime.settings.clint_api_token),
         origin=origin,
-        proposed=DEFAULT if DEFAULT not in runtime.destinations else "",
+        proposed=asked if re.fullmatch(NAME, asked) else "" if DEFAULT in runtime.destinations else DEFAULT,
         variable=variable,
         given=request.form,
         **more,
@@ -415,10 +417,17 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
     if origin:
         text = _("Destination {name} is saved: its deals go to the origin {origin}.", name=name, origin=origin)
         layout.flash_message(text)
-        return clint.check_destination(name)
+        checking = clint.check_destination(name)
+        return _back_to_switching() or checking
+    if back := _back_to_switching():
+        layout.flash_message(_("Destination {name} is saved. Nothing was sent to it yet.", name=name))
+        return back
     if before is None and not waiting:
         layout.flash_message(_("Destination {name} is saved. Nothing was sent to it yet: send a test here.", name=name))
         return layout.go("console.connections.test_form", name=name)
+    if not waiting:
+        layout.flash_message(_("The new URL of {name} is saved. No delivery was waiting.", name=name))
+        return layout.go("console.connections.show")
     text = ngettext(
         "The new URL of {name} is saved; {n} delivery goes on.",
         "The new URL of {name} is saved; {n} deliveries go on.",
@@ -429,9 +438,16 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
     return layout.go("console.connections.show")
 
 
+<<<<<<< HEAD
 def _is_strange(url: str) -> bool:
     """Return whether the URL can be one, and is not of the form of those that Clint gives its integrations."""
     return not is_clint_url(url) and not runtime.settings.bridge_allow_private_destinations
+=======
+def _back_to_switching() -> ResponseReturnValue | None:
+    """Return the way back to a mapping that a person was about to switch on, where the form was reached from there."""
+    then = request.args.get("then", "")
+    return layout.go("console.mappings.switching", name=then) if MAPPING_NAME.fullmatch(then) else None
+>>>>>>> gc
 
 
 @pages.get("/connections/destinations/<name>/remove")

@@ -279,7 +279,7 @@ def pause(name: str) -> ResponseReturnValue:
 @pages.post("/connections/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
     freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
-    layout.flash_message(_("{name} takes deliveries again; lines that waited: {n}.", name=name, n=freed))
+    layout.flash_message(layout.resumed_words(name, freed))
     return layout.go("console.connections.show")
 
 

@@ -318,5 +318,5 @@ def bring_in(account: str, id_: str) -> ResponseReturnValue:
             about = str(stored.id)
             audit.note(connection, person.actor, "event.brought_in", about, runtime.clock_ms())
     runtime.wake({lane for _event, lane, _stored in kept})
-    layout.flash_message(_("Brought in from Asaas; a worker takes it up in a moment."))
+    layout.flash_message(_("Brought in from Asaas; the bridge takes it up in a moment."))
     return layout.go("console.events.show", id_=kept[-1][2].id)

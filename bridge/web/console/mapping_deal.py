@@ -15,7 +15,8 @@ from bridge.mapping.evaluate import STATUSES
 from bridge.mapping.form import Form
 from bridge.mapping.model import covers
 from bridge.mapping.spec import FUNNEL
-from bridge.messages import N_
+from bridge.messages import N_, _
+from bridge.reasons import deal_status
 
 OWN = "own"
 PER_WORDS = {
@@ -33,6 +34,28 @@ CONTACT_WORDS = {
     "phone, email": N_("phone, then e-mail"),
     "email": N_("e-mail"),
     "phone": N_("phone"),
+}
+PART_WORDS = {
+    f"funnel.{name}": word
+    for name, word in {
+        "key": N_("Deal key"),
+        "key_field": N_("Field that keeps the code"),
+        "origin": N_("Origin"),
+        "stage": N_("Stage"),
+        "status": N_("Status"),
+        "value": N_("Value"),
+        "user": N_("Responsible"),
+        "tags": N_("Tags of the contact"),
+        "moved_by_person": N_("Where a person moved the deal"),
+        "removed": N_("Where the deal was removed in Clint"),
+        "find_contact_by": N_("Find the contact by"),
+    }.items()
+}
+"""The parts of a payload that make the deal (`evaluate.spread`), in the words of the form."""
+_PART_VALUES = {
+    "funnel.moved_by_person": MOVED_WORDS,
+    "funnel.removed": REMOVED_WORDS,
+    "funnel.find_contact_by": CONTACT_WORDS,
 }
 BY_EVENT = ("stage", "status")
 """The values that have a row for each event."""
@@ -54,6 +77,19 @@ class Row:
     def statuses(self) -> list[str]:
         """The statuses to choose from, and what the text has where that is none."""
         return [*STATUSES, *([self.status] if self.status and self.status not in STATUSES else [])]
+
+
+def part_name(key: str) -> str:
+    """Return the key of a payload as its receiver has it, or what a part of the deal is called in the form."""
+    return _(PART_WORDS[key]) if key in PART_WORDS else key
+
+
+def part_value(value: Any, key: str) -> Any:
+    """Return the value of a key of a payload; that of a part of the deal in words, where the form has some."""
+    if key == "funnel.status":
+        return deal_status(str(value)).text()
+    word = _PART_VALUES.get(key, {}).get(str(value))
+    return _(word) if word else value
 
 
 def shown_deal(form: Form, setup: Setup) -> dict[str, Any]:

@@ -23,13 +23,15 @@ from bridge.mapping.context import DERIVED, build_context, references
 from bridge.mapping.drafts import EXAMPLES
 from bridge.mapping.evaluate import STATUSES
 from bridge.mapping.explain import explained
+from bridge.mapping.findings import shown
 from bridge.mapping.functions import FUNCTIONS
 from bridge.mapping.lint import FIELDS
 from bridge.mapping.model import FETCHABLE, ClintDirectory
 from bridge.mapping.operators import OPERATORS
 from bridge.mapping.spec import TABLES
-from bridge.messages import Message, current_language
+from bridge.messages import Message, _, current_language
 from bridge.operations import effects
+from bridge.operations.causes import UNCONNECTED
 from bridge.pipeline import enrich
 from bridge.web.console import layout
 from bridge.web.console.access import runtime
@@ -159,14 +161,11 @@ def known_setup() -> Setup:
     return setup
 
 
-def sent_twice(name: str, text: str) -> list[Finding]:
-    """Return what lint says of other active mappings that send the same events to the same destination."""
-    return [one for one in read(name, text).findings if one.code == "mapping.overlap"]
-
-
 def finding_words(finding: Finding) -> Markup:
-    """Return what a finding says; where it is about other mappings, with their titles as links instead of files."""
+    """Return what a finding says, with links to other mappings, by their titles, and to what is not connected."""
     what, overlap = finding.what, finding.what.facts.get("overlap")
+    if finding.code in UNCONNECTED and what.facts["name"] == shown(str(what.facts["usable"])):
+        return not_connected(finding.code, str(what.facts["usable"]))
     if not isinstance(overlap, Message):
         return escape(finding.text())
     others = overlap.facts["others"]
@@ -181,6 +180,21 @@ def finding_words(finding: Finding) -> Markup:
         for name in (Path(one).stem for one in files)
     ]
     return text.format(mapping=f"“{layout.mapping_title(Path(finding.path).stem)}”", others=Markup(", ").join(links))
+
+
+def not_connected(code: str, name: str, then: str | None = None) -> Markup:
+    """Return which account or destination is missing, with the link to the form that connects it.
+
+    `then` is the mapping that a person was about to switch on.
+    """
+    if code == "account.unset":
+        place, text = url_for("console.connecting.new_account"), _("The account {name} is missing: {way}")
+        way = _("Connections → New account")
+    else:
+        place = url_for("console.connecting.new_destination", name=name, then=then)
+        text, way = _("The destination {name} is missing: {way}"), _("Connections → New destination")
+    link = Markup('<a href="{}">{}</a>').format(place, way)
+    return escape(text).format(name=Markup("<strong>{}</strong>").format(name), way=link)
 
 
 def _read() -> ParseResult:

@@ -36,11 +36,20 @@ from bridge.messages import N_, _, ngettext
 from bridge.operations import bulk
 from bridge.operations.accounts import without_mapping
 from bridge.operations.effects import effect_of
+<<<<<<< HEAD
 from bridge.operations.mappings import changed, copied, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import known
 from bridge.web.console.mapping_editor import finding_words, known_setup, read, sent_twice
+=======
+from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
+from bridge.operations.overlaps import Overlap, overlaps
+from bridge.settings import DEFAULT
+from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
+from bridge.web.console.access import person, runtime
+from bridge.web.console.mapping_editor import known_setup, read
+>>>>>>> gc
 
 pages = Blueprint("mappings", __name__)
 
@@ -58,7 +67,7 @@ def revision_of(name: str) -> Revision:
 
 @pages.get("/mappings")
 def listed() -> ResponseReturnValue:
-    active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
+    active = {item.mapping.name: item.mapping for item in runtime.mappings.current(at_once=True)}
     broken = {
         name: tuple(f"{one.line}:{one.column}: {one.text()}" for one in findings)
         for name, findings in layout.broken_files().items()
@@ -71,6 +80,8 @@ def listed() -> ResponseReturnValue:
     # A revision that was active and can't run in this version holds every event back: it must be seen.
     broken.update({one.mapping: (refused.text(),) for one in kept if refused and one.mapping not in active | broken})
     counted = charts.by(last_day, 0)
+    enabled = [one for one in active.values() if one.enabled]
+    meets = {one.name: [each for each in overlaps_of(one) if not each.divided] for one in enabled}
     rows: list[dict[str, Any]] = [
         {
             "name": name,
@@ -80,6 +91,7 @@ def listed() -> ResponseReturnValue:
             "findings": broken.get(name, ()),
             "counted": counted.get(name, {}),
             "under_way": under_way.get(name, 0),
+            "overlaps": meets.get(name, []),
         }
         for name, mapping in sorted({**dict.fromkeys(broken), **active}.items())
     ]
@@ -377,7 +389,7 @@ def _change(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         failed=[(at, one) for at, one in results if not one.passed],
         tests=len(mapping.tests),
         lines=difference(active, text)[2:],
-        twice=sent_twice(name, text),
+        overlaps=overlaps_of(mapping) if mapping.enabled else [],
         days=[day for day in RECENT_DAYS if mapping.enabled and _events_of_day(mapping, day, limit=1)],
         **_about(name, text, base, mapping),
         **more,
@@ -471,10 +483,44 @@ def _changed(name: str, text: str, base: int, error: str) -> ResponseReturnValue
     return _editor(name, text, fresh, 409, refused="changed", whose=whose, lines=lines, error=error)
 
 
+def overlaps_of(mapping: Mapping) -> list[Overlap]:
+    """Return the other mappings that are switched on and send the same events."""
+    return overlaps(mapping, [item.mapping for item in runtime.mappings.current(at_once=True)], runtime.setup)
+
+
+@pages.get("/mappings/<name>/switch")
+def switching(name: str) -> ResponseReturnValue:
+    """Show what a mapping needs before it is switched on, and which others send the same events."""
+    active = revision_of(name)
+    mapping = layout.found(_any_mapping(name, active.text or ""))
+    return layout.page(
+        "mapping_switch.html",
+        name=name,
+        title=mapping.description or name,
+        mapping=mapping,
+        base=active.id,
+        missing=_missing(mapping),
+        overlaps=overlaps_of(mapping),
+    )
+
+
+def _missing(mapping: Mapping) -> list[tuple[str, str]]:
+    """Return the code and name of each account and destination that a mapping names and that is not connected."""
+    found = [("account.unset", mapping.account)] if mapping.account not in runtime.accounts else []
+    found = [] if mapping.account == DEFAULT else found  # it may come later, and nothing is lost meanwhile
+    routes = [mapping.send_to, *(one.send_to for one in mapping.routes)]
+    names = dict.fromkeys(name for name in routes if name not in runtime.destinations)
+    return found + [("destination.unset", one) for one in names]
+
+
 @pages.post("/mappings/<name>/switch")
 def switch(name: str) -> ResponseReturnValue:
+    """Switch a mapping; before it is switched on, ask where something is missing or others send the same events."""
     active = revision_of(name)
     on = request.form.get("on") == "1"
+    before = _any_mapping(name, active.text or "") if on else None
+    if before and (_missing(before) or ("confirmed" not in request.form and overlaps_of(before))):
+        return layout.go("console.mappings.switching", name=name)
     text = switched(active.text or "", on=on)
     shown = {"text": text, "base": str(active.id), "tab": "yaml"}
     # As an inactive one: a mapping with an error of its values can be switched off.
@@ -487,8 +533,8 @@ def switch(name: str) -> ResponseReturnValue:
         keep(name, text, active.id, action="mapping.switched_on" if on else "mapping.switched_off")
     except MappingChanged as error:
         return _go_on(name, name, {**shown, "refused": "changed", "error": error.text()})
-    for one in sent_twice(name, text):
-        layout.flash_message(finding_words(one), "warning")
+    if NAME.fullmatch(then := request.form.get("then", "")):
+        return layout.go("console.mappings.switching", name=then)
     return layout.go("console.mappings.listed")
 
 

@@ -131,6 +131,8 @@ def _concerns(
         kind = "bad" if cause.level is NoticeLevel.ERROR else "warning"
         url = url_for("console.attention.index", _anchor=cause.anchor)
         known = noted.get(cause.key)
+        if cause.kind is Kind.OVERLAP and known and known.seen_by:
+            continue  # they go to different funnels, says who has seen it
         yield Concern(kind, attention.concern_of(cause), url, known.seen_by if known else None)
     if seen is None:
         yield Concern("warning", _("Redis does not answer; events are kept, and processed when it is back"), "#workers")

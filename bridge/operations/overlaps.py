@@ -1,0 +1,77 @@
+"""Which mappings send the same events, so that Clint may get one twice, or one deal be moved by both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bridge.mapping import Mapping, Setup
+from bridge.mapping.lint import may_divide, shared_events
+
+
+class Meeting(StrEnum):
+    """Where the same events of two mappings meet in Clint, the surest first."""
+
+    DESTINATION = "destination"  # the same webhook integration gets them twice
+    DEAL = "deal"  # by the API, one deal of an origin is written twice
+    DEALS = "deals"  # by the API, an origin gets two deals, since the deal keys differ
+    MAYBE = "maybe"  # two destinations, a webhook among them: nobody but Clint knows the origin of an integration
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    other: Mapping
+    events: list[str]
+    meeting: Meeting
+    here: str
+    """The destination of the mapping for the first of the events."""
+    there: str
+    """That of the other mapping."""
+    divided: bool
+    """Whether both have filters, and different ones, that may keep each event out of one of them."""
+
+
+def overlaps(mapping: Mapping, others: Iterable[Mapping], setup: Setup) -> list[Overlap]:
+    """Return the mappings among the enabled ones of `others` that send events of this mapping to the same place."""
+    found = []
+    for other in others:
+        if not other.enabled:
+            continue
+        met: dict[Meeting, list[str]] = {}
+        for event in shared_events(mapping, other):
+            meeting = _meeting(mapping, other, event, setup)
+            if meeting is not None:
+                met.setdefault(meeting, []).append(event)
+        if met:
+            surest = next(one for one in Meeting if one in met)
+            first, events = met[surest][0], [event for one in Meeting for event in met.get(one, ())]
+            places = (mapping.destination(first), other.destination(first))
+            found.append(Overlap(other, events, surest, *places, may_divide(mapping, other)))
+    return found
+
+
+def _meeting(mapping: Mapping, other: Mapping, event: str, setup: Setup) -> Meeting | None:
+    here, there = mapping.destination(event), other.destination(event)
+    origins = [setup.api[one] for one in (here, there) if one in setup.api]
+    if len(origins) < 2:
+        return Meeting.DESTINATION if here == there else Meeting.MAYBE
+    if here != there and origins[0].casefold() != origins[1].casefold():
+        return None
+    return Meeting.DEAL if mapping.funnel.one_deal_per == other.funnel.one_deal_per else Meeting.DEALS
+
+
+def groups(mappings: Iterable[Mapping], setup: Setup) -> list[tuple[Mapping, list[Overlap]]]:
+    """Return the enabled mappings that meet others which no filter divides from them, each pair once.
+
+    A mapping that meets many comes before those that meet it.
+    """
+    enabled = [one for one in mappings if one.enabled]
+    met = {one.name: [each for each in overlaps(one, enabled, setup) if not each.divided] for one in enabled}
+    told: set[str] = set()
+    found = []
+    for one in sorted(enabled, key=lambda each: (-len(met[each.name]), each.name)):
+        if left := [each for each in met[one.name] if each.other.name not in told]:
+            found.append((one, left))
+            told.add(one.name)
+    return found
