@@ -41,11 +41,8 @@ class Kind(StrEnum):
     HELD = "held"  # events wait for what a person or Asaas must fix
     MAPPING = "mapping"  # a mapping's file has an error
     REFUSED = "refused"  # an active mapping can't run in this version
-<<<<<<< HEAD
     UNHEARD = "unheard"  # no mapping that is on listens to an account
-=======
     OVERLAP = "overlap"  # mappings send the same events to what may be one funnel
->>>>>>> gc
     NOTICE = "notice"
 
 

@@ -17,11 +17,8 @@ from bridge.journal.destinations import Destination
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding, Severity
 from bridge.model import NoticeLevel
-<<<<<<< HEAD
 from bridge.operations.accounts import without_mapping
-=======
 from bridge.operations.overlaps import groups
->>>>>>> gc
 from bridge.runtime import Runtime
 
 PAUSED, CIRCUIT = destinations.NOTICES
@@ -94,14 +91,11 @@ def find_causes(
         said = tuple(one for one in told if one.code == REFUSED)
         found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused, told=said))
     found += [Cause(Kind.MAPPING, BROKEN, name, told=_of(told, BROKEN, name)) for name in files]
-<<<<<<< HEAD
     for name in without_mapping(runtime.accounts, (one.mapping for one in runtime.mappings.current())):
         if accounts is None or name in accounts:
             warning = NoticeLevel.WARNING
             found.append(Cause(Kind.UNHEARD, UNHEARD, name, level=warning, told=_of(told, UNHEARD, name)))
-=======
     found += _overlaps(runtime, accounts)
->>>>>>> gc
     found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]
     is_said = {(one.code, one.about) for cause in found for one in cause.told}
     for notice in told:

@@ -199,11 +199,8 @@ _BY_ABOUT = {
     Kind.CIRCUIT: {"destination.resumed", "destination.paused", "destination.changed"},
     Kind.HELD: {"account.changed", "account.removed", "account.added"},
     Kind.MAPPING: {"mapping.saved", "mapping.restored", "mapping.switched_on", "mapping.switched_off"},
-<<<<<<< HEAD
     Kind.UNHEARD: {"account.removed"},
-=======
     Kind.OVERLAP: {"mapping.saved", "mapping.restored", "mapping.switched_on", "mapping.switched_off"},
->>>>>>> gc
 }
 """The changes that fix a cause whose `about` they name."""
 

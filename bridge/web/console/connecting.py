@@ -438,16 +438,15 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
     return layout.go("console.connections.show")
 
 
-<<<<<<< HEAD
 def _is_strange(url: str) -> bool:
     """Return whether the URL can be one, and is not of the form of those that Clint gives its integrations."""
     return not is_clint_url(url) and not runtime.settings.bridge_allow_private_destinations
-=======
+
+
 def _back_to_switching() -> ResponseReturnValue | None:
     """Return the way back to a mapping that a person was about to switch on, where the form was reached from there."""
     then = request.args.get("then", "")
     return layout.go("console.mappings.switching", name=then) if MAPPING_NAME.fullmatch(then) else None
->>>>>>> gc
 
 
 @pages.get("/connections/destinations/<name>/remove")

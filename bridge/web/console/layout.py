@@ -345,7 +345,6 @@ def mapping_title(name: str) -> str:
     return str(g.titles.get(name) or name)
 
 
-<<<<<<< HEAD
 def answering(connection: Connection, names: Collection[str]) -> frozenset[str]:
     """Return which of these destinations took something lately, or a person said so.
 
@@ -378,7 +377,8 @@ def _has_origin(connection: Connection, name: str) -> bool:
             if job.result:
                 return all(one["state"] != "wrong" for one in job.result["checks"])
     return False
-=======
+
+
 def resumed_words(name: str, freed: int) -> str:
     """Return what is said of a destination that is resumed; `freed` is how many customers' deliveries waited for it."""
     if not freed:
@@ -389,7 +389,6 @@ def resumed_words(name: str, freed: int) -> str:
         freed,
         name=name,
     )
->>>>>>> gc
 
 
 def connected() -> bool:

@@ -36,20 +36,13 @@ from bridge.messages import N_, _, ngettext
 from bridge.operations import bulk
 from bridge.operations.accounts import without_mapping
 from bridge.operations.effects import effect_of
-<<<<<<< HEAD
 from bridge.operations.mappings import changed, copied, difference, file_text, save, switched, writes_files
-from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
-from bridge.web.console.access import person, runtime
-from bridge.web.console.connecting import known
-from bridge.web.console.mapping_editor import finding_words, known_setup, read, sent_twice
-=======
-from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.operations.overlaps import Overlap, overlaps
 from bridge.settings import DEFAULT
 from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
+from bridge.web.console.connecting import known
 from bridge.web.console.mapping_editor import known_setup, read
->>>>>>> gc
 
 pages = Blueprint("mappings", __name__)
 
