@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
-from bridge.messages import N_, Message, _, verbatim
+from bridge.messages import N_, Message, _, read_message, verbatim
 from bridge.model import Waiting
 
 
@@ -78,6 +78,11 @@ def find_reason(code: str | None) -> Reason | None:
     # 408 and 425 mean a fault of the destination, which may pass.
     refused = status[1].startswith("4") and status[1] not in {"408", "425"}
     return REASONS["clint.http_4xx" if refused else "clint.http_5xx"]
+
+
+def pause_code(paused_reason: str | None) -> str:
+    """Return the code of the answer that paused a destination; empty where a person did, or an older version."""
+    return str(read_message(paused_reason).facts.get("code", ""))
 
 
 def reason(code: str | None) -> Reason | None:

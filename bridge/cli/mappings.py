@@ -37,7 +37,7 @@ from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group, walk
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
 from bridge.mapping.testing import CaseResult, Part
-from bridge.messages import N_, _, ngettext, system_reason
+from bridge.messages import N_, Message, _, ngettext, system_reason
 from bridge.operations.mappings import copy_starters
 
 if TYPE_CHECKING:
@@ -98,12 +98,12 @@ def _read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment
     return [*read, *parser.with_overlaps(files)]
 
 
-def _setup(invocation: Invocation) -> Setup:
-    """Return the accounts and destinations of the environment and of the journal, and what Clint has."""
+def _setup(invocation: Invocation, *, asks_clint: bool = True) -> Setup:
+    """Return the accounts and destinations of the environment and of the journal, and what Clint has if told so."""
     from bridge.runtime import Runtime
 
     with closing(Runtime(invocation.settings)) as runtime:
-        return replace(runtime.setup, clint=runtime.clint_names())
+        return replace(runtime.setup, clint=runtime.clint_names() if asks_clint else None)
 
 
 def _named(read: Iterable[ParseResult], name: str) -> Mapping:
@@ -435,7 +435,8 @@ def explain(
         seen = _context_of_file(path, _given(given), account)
     else:
         _row, _fetched, seen = _stored_event(invocation, event, FETCHABLE)
-    found = [wanted.explained(mapping, seen) for mapping in chosen]
+    known = _setup(invocation, asks_clint=False)
+    found = [wanted.explained(mapping, seen, known) for mapping in chosen]
     if as_json:
         show_json([wanted.explained_data(one) for one in found])
         return
@@ -604,7 +605,10 @@ def _show_funnel(row: dict[str, Any]) -> None:
     for origin in row["origins"]:
         name = origin["origin"] or _("the one of the destination")
         lines.append(_("origin  {name}", name=name) + _lacking(origin["there"]))
-        lines += [_("stage   {name}", name=one["stage"]) + _lacking(one["there"]) for one in origin["stages"]]
+        lines += [
+            _("stage   {name}", name=one["stage"]) + _lacking(one["there"], one.get("hint", ""))
+            for one in origin["stages"]
+        ]
         lines += [_("status  {name}", name=one) for one in origin["statuses"]]
     click.echo("\n".join(f"  {line}" for line in lines))
     rows = [
@@ -620,8 +624,8 @@ def _show_funnel(row: dict[str, Any]) -> None:
     show_table((_("key"), _("tab"), _("what it is"), _("kind"), _("example")), rows)
 
 
-def _lacking(there: bool | None) -> str:
-    return _("  <- make it in Clint") if there is False else ""
+def _lacking(there: bool | None, hint: str | Message = "") -> str:
+    return _("  <- make it in Clint{hint}", hint=hint) if there is False else ""
 
 
 def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]], funnels: list[dict[str, Any]]) -> None:

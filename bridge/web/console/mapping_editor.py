@@ -164,6 +164,14 @@ def sent_twice(name: str, text: str) -> list[Finding]:
     return [one for one in read(name, text).findings if one.code == "mapping.overlap"]
 
 
+MOST_LACKING = 5
+
+
+def lacking(name: str, text: str) -> list[Finding]:
+    """Return what lint says of names that Clint does not have, the first few."""
+    return [one for one in read(name, text).findings if one.code.startswith("clint.")][:MOST_LACKING]
+
+
 def finding_words(finding: Finding) -> Markup:
     """Return what a finding says; where it is about other mappings, with their titles as links instead of files."""
     what, overlap = finding.what, finding.what.facts.get("overlap")

@@ -38,7 +38,7 @@ from bridge.operations.effects import effect_of
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
-from bridge.web.console.mapping_editor import finding_words, known_setup, read, sent_twice
+from bridge.web.console.mapping_editor import finding_words, known_setup, lacking, read, sent_twice
 
 pages = Blueprint("mappings", __name__)
 
@@ -375,6 +375,7 @@ def _change(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         tests=len(mapping.tests),
         lines=difference(active, text)[2:],
         twice=sent_twice(name, text),
+        lacking=lacking(name, text),
         days=[day for day in RECENT_DAYS if mapping.enabled and _events_of_day(mapping, day, limit=1)],
         **_about(name, text, base, mapping),
         **more,
@@ -407,6 +408,8 @@ def store(name: str) -> ResponseReturnValue:
         drafts.remove(connection, about, _owner())
     if kept is None:
         layout.flash_message(_("The text was active already; nothing changed."), "neutral")
+    else:
+        _flash_lacking(name, text)
     if (day := request.form.get("run")) in RECENT_DAYS:
         return _replay_day(name, found.mapping, day)
     if "run" in request.form:
@@ -486,7 +489,13 @@ def switch(name: str) -> ResponseReturnValue:
         return _go_on(name, name, {**shown, "refused": "changed", "error": error.text()})
     for one in sent_twice(name, text):
         layout.flash_message(finding_words(one), "warning")
+    _flash_lacking(name, text if on else "")
     return layout.go("console.mappings.listed")
+
+
+def _flash_lacking(name: str, text: str) -> None:
+    for one in lacking(name, text) if text else ():
+        layout.flash_message(one.text()[:1].upper() + one.text()[1:], "warning")
 
 
 @pages.get("/mappings/<name>/checklist")

@@ -15,6 +15,7 @@ from bridge.mapping.evaluate import build_deal, build_payload, flat, spread
 from bridge.mapping.explain import checklist, explained, statuses
 from bridge.mapping.model import ClintDirectory
 from bridge.mapping.testing import parts_of, run
+from bridge.messages import Message
 
 HEAD = "events: [PAYMENT_*, SUBSCRIPTION_*, INVOICE_*, TRANSFER_*]\n"
 CONTACT = "contact: {nome: customer.name, email: customer.email}\n"
@@ -350,7 +351,7 @@ def test_coverage_counts_the_values_of_the_funnel() -> None:
 def test_checklist_says_what_clint_lacks() -> None:
     """Origin, stages and fields of the account, also one whose key Clint has cut; what Clint has of itself is there."""
     clint = ClintDirectory(
-        origins={"ori_1": ("vendas", (("sta_1", "Nova"),)), "ori_2": ("Outra", ())},
+        origins={"ori_1": ("vendas", (("sta_1", "Nova"), ("sta_2", "Pago"))), "ori_2": ("Outra", ())},
         fields={"deal": {"codigo": "TEXT", "uma_chave_muito_compr": "TEXT"}},
     )
     known = Setup(None, None, api={"default": "Outra"}, clint=clint)
@@ -358,13 +359,14 @@ def test_checklist_says_what_clint_lacks() -> None:
 
     found = checklist([], mapping_of(more), known=known)
 
+    meant = {"hint": Message("; did you mean {word}?", {"word": "Pago"})}
     (row,) = found["funnels"]
     assert (found["integrations"], found["keys"], row["destination"]) == ([], [], "default")
     assert row["origins"] == [
         {
             "origin": "Vendas",
             "there": True,
-            "stages": [{"stage": "Nova", "there": True}, {"stage": "Paga", "there": False}],
+            "stages": [{"stage": "Nova", "there": True}, {"stage": "Paga", "there": False, **meant}],
             "statuses": ["won", "open"],
         }
     ]
