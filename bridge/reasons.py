@@ -386,9 +386,9 @@ REASONS: Mapping[str, Reason] = {
         N_("look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME"),
     ),
     "deal.other_status": Reason(
-        N_("the deal stands in another status than the checklist says for this integration"),
-        N_("the integration sets another status, or a person changed it since"),
-        N_("set the integration's status in Clint as bridge mappings checklist says"),
+        N_("the deal stands in another status than this delivery should give it"),
+        N_("a person changed it since, or the webhook integration sets another status"),
+        N_("of a webhook: set the integration's status in Clint as bridge mappings checklist says"),
     ),
     "deal.other_stage": Reason(
         N_("a deal was changed since, but stands in another stage than this integration's deals"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.simulator.clint.account import DEFAULT_TOKEN
+from tests import asking
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.test_charge_trial import Site
 
@@ -50,9 +51,19 @@ def test_each_step_is_in_the_stage_and_status_that_the_mapping_names(tmp_path: P
         assert site.commands.run("webhook", "register", "--url", site.url).status == 0
         found = site.try_it("--scenario", "life", status=0)
         site.close()
+        headers = {"api-token": DEFAULT_TOKEN}
+        with asking.client(headers=headers, timeout=10) as clint:
+            made = {
+                one["id"]
+                for status in ("OPEN", "WON", "LOST")
+                for one in clint.get(f"{bridge.clint_url}/v1/deals", params={"status": status, "limit": 200}).json()[
+                    "data"
+                ]
+            }
     goals = {step["step"]: step["lines"][-1] for step in found["steps"] if step["lines"]}
 
     assert found["proved"]
+    assert {one["id"] for one in found["left"] if one["kind"] == "deal"} == made
     assert goals["removed"]["expected"] == "a deal by vendas, stage Paga, status LOST"
     assert goals["overdue"]["expected"] == "a deal by vendas, stage Vencida, status OPEN"
     assert {line["verdict"] for line in goals.values()} == {"proved"}

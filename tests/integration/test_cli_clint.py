@@ -346,3 +346,16 @@ def test_explain_shows_the_deal_of_an_api_destination(bridge: Bridge, tmp_path: 
 
     assert told["funnel"]["key"] == "pay_1"
     assert "funnel" not in by_webhook
+
+
+def test_doctor_names_what_mappings_need_and_clint_lacks(bridge: Bridge) -> None:
+    """All is fine only where stages and fields are there; the check of Clint says what to make."""
+    fine = bridge.commands.run("doctor", "--json").json
+    bridge.clint.crm.fields["DEAL"].pop(KEY_FIELD)
+    bridge.commands.has_mapping("cobranca", MAPPING.replace("Paga}", "Pagas}"))
+    (lacking,) = [one for one in bridge.commands.run("doctor", "--json").json if one["code"] == "api.lacking"]
+
+    assert "api.lacking" not in {one["code"] for one in fine}
+    assert lacking["state"] == "wrong"
+    assert "Pagas" in lacking["value"]
+    assert KEY_FIELD in lacking["value"]

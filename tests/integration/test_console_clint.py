@@ -215,3 +215,15 @@ def test_a_pause_by_the_api_says_what_its_code_needs(console: Console, me: Brows
 
     assert "CLINT_API_TOKEN" in page
     assert "Enter the new URL" not in page
+
+
+def test_removing_an_origin_does_not_speak_of_a_url(console: Console, me: Browser) -> None:
+    """What is forgotten is which origin the destination leads to."""
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    finish_jobs()
+    asked = me.get("/connections/destinations/vendas/remove").text
+    me.post("/connections/destinations/vendas/remove")
+
+    assert "Remove the destination" in asked
+    assert "Remove the URL" not in asked
+    assert "vendas" not in console.runtime.destinations

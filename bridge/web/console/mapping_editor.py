@@ -143,7 +143,8 @@ def previewed(mapping: Mapping | None, against: str) -> dict[str, Any]:
 def read(name: str, text: str) -> ParseResult:
     """Parse a text as the mapping of that name, beside the other active mappings."""
     others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
-    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", known_setup())], others)
+    known = known_setup()
+    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", known)], others, known)
     return found
 
 
