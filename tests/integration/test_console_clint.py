@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,7 +183,7 @@ def test_what_changes_says_which_stage_clint_does_not_have(console: Console, me:
     with console.journal.database.write() as connection:
         revisions.import_text(connection, "paga", MAPPING, "console", "", console.clock())
         base = revisions.newest(connection, "paga")
-    form = {"text": text, "base": str(base.id if base else 0), "tab": "yaml", "came": "yaml"}
+    form: dict[str, Any] = {"text": text, "base": str(base.id if base else 0), "tab": "yaml", "came": "yaml"}
     asked = me.post("/mappings/paga/draft", **form)
     changes = me.get(asked.location).text
     me.post("/mappings/paga", **form)
