@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
@@ -120,21 +120,79 @@ def deal_said(detail: str | None) -> str:
     return deal_message(detail).text()
 
 
-def deal_message(detail: str | None) -> Message:
-    """Return what was found of a delivery's deal; a column of an older version holds the sentence itself."""
+def deal_message(detail: str | None, *, with_texts: bool = True, with_differences: bool = True) -> Message:
+    """Return what was found of a delivery's deal; a column of an older version holds the sentence itself.
+
+    What differs is named with what was sent and what is seen; without texts, which may be personal data, it is named
+    only.
+    """
     try:
         facts = json.loads(detail or "")
         code = facts.pop("code")
     except (ValueError, AttributeError, KeyError):
         return verbatim(detail) if detail else Message("")
     found = find_reason(code)
+    differences, unseen = facts.pop("differences", ()), facts.pop("unseen", ())
     said = {name: deal_status(value) if name in _OF_STATUS else value for name, value in facts.items()}
     parts = {name: Message(_DEAL_FACTS.get(name, "{value}"), {"value": value}) for name, value in said.items()}
-    more = ", ".join(f"{{{name}}}" for name in parts)
+    for number, one in enumerate(differences if with_differences else (), 1):
+        told = _difference(one)
+        whole = Message(N_("{name}: sent {wanted}, seen {seen}"), told._asdict())
+        parts[f"difference{number}"] = whole if with_texts else told.name
+    if unseen:
+        names = ", ".join(f"{{name{number}}}" for number in range(1, len(unseen) + 1))
+        named = {f"name{number}": _name(one) for number, one in enumerate(unseen, 1)}
+        parts["unseen"] = Message(N_("not shown by Clint: {names}"), {"names": Message(names, named)})
+    more = ("; " if "difference1" in parts else ", ").join(f"{{{name}}}" for name in parts)
     means = Message(found.means) if found else code
     return Message(f"{{means}} ({more})" if more else "{means}", {"means": means, **parts})
 
 
+class DealDifference(NamedTuple):
+    """What a deal shows otherwise than it was sent, in words."""
+
+    name: Message
+    wanted: Message
+    seen: Message
+
+
+def deal_differences(detail: str | None, shown: Callable[[str, str], str]) -> list[DealDifference]:
+    """Return what differs; `shown` is called with each text and the key of its field."""
+    try:
+        found = json.loads(detail or "").get("differences", ())
+    except (ValueError, AttributeError):
+        return []
+    masked = ("wanted", "seen")
+    return [
+        _difference({**one, **{name: shown(one[name], one.get("field", "")) for name in masked if name in one}})
+        for one in found
+    ]
+
+
+def _difference(one: Mapping[str, str]) -> DealDifference:
+    texts = [
+        Message(N_("nothing"))
+        if not (text := one.get(name))
+        else deal_status(text)
+        if one["what"] == "status"
+        else Message("“{text}”", {"text": text})
+        for name in ("wanted", "seen")
+    ]
+    field = one.get("field")
+    return DealDifference(Message(N_("field {field}"), {"field": field}) if field else _name(one["what"]), *texts)
+
+
+def _name(what: str) -> Message:
+    return Message(_OF_DEAL[what]) if what in _OF_DEAL else Message(N_("field {field}"), {"field": what})
+
+
+_OF_DEAL = {
+    "origin": N_("origin"),
+    "stage": N_("stage"),
+    "status": N_("status"),
+    "value": N_("value"),
+    "user": N_("user"),
+}
 _DEAL_FACTS = {
     "stage": N_("stage {value}"),
     "status": N_("status {value}"),
@@ -408,6 +466,41 @@ REASONS: Mapping[str, Reason] = {
     "deal.ambiguous": Reason(
         N_("another delivery of the same customer was sent about then, and nothing shows which one wrote the deal")
     ),
+    "deal.differs": Reason(
+        N_("the deal is not as it was sent"),
+        N_("Clint did not take all of it, a field has another type, or the integration sets something else"),
+        N_(
+            "compare what was sent with what is seen; fix the mapping, the field in Clint, or the integration's "
+            "screen; see: bridge clint check, bridge mappings checklist"
+        ),
+    ),
+    "deal.changed": Reason(
+        N_("the deal is not as it was sent, and somebody changed it in Clint since"),
+        N_("a person, or another program"),
+    ),
+    "deal.unsure": Reason(
+        N_(
+            "the deal is not as it was sent; Clint does not tell when it was changed, so a person may have changed it, "
+            "or Clint does not show the change yet"
+        ),
+        todo=N_("open the deal in Clint and compare"),
+    ),
+    "deal.kept": Reason(
+        N_("a person moved the deal, and it stays where they put it, as the mapping says; all else is as it was sent"),
+        todo=N_("nothing; where the mapping must win: moved_by_person: override"),
+    ),
+    "deal.later": Reason(
+        N_("a later delivery wrote to the same deal, so that it is no longer as this one sent it"),
+        todo=N_("look at that delivery"),
+    ),
+    "deal.gone": Reason(
+        N_("Clint no longer has the deal that the bridge wrote"),
+        N_("a person removed it"),
+    ),
+    "deal.hidden": Reason(
+        N_("Clint does not show the field with the deal's key, so nothing proves that it is this deal"),
+        todo=N_("look for the field in Clint: bridge clint check"),
+    ),
     "deal.no_contact": Reason(
         N_("the payload has neither an e-mail nor a phone to look for a deal by"), todo=_FIX_MAPPING
     ),
@@ -446,7 +539,8 @@ WORDS: Mapping[str, AlertWords] = {
         N_("Deliveries that need a person"), N_("See the reason with `bridge deliveries list --state dead` and decide.")
     ),
     "delivery.not_seen": AlertWords(
-        N_("Delivered, but no deal was seen in Clint"), N_("Look at the integration's Históricos in Clint.")
+        N_("Delivered, but the deal is not confirmed in Clint"),
+        N_("Open the event: it says what was found, and what to do."),
     ),
     "destination.paused": AlertWords(
         N_("Destination paused: nothing is sent"), N_("Fix the integration's URL, or run `bridge destinations resume`.")

@@ -55,6 +55,7 @@ from bridge.messages import N_, _, in_language, ngettext
 from bridge.model import FINISHED, DeliveryState, EventState, Origin, object_name
 from bridge.operations import actions
 from bridge.operations.explain import Outcome, Preview, Unheard, preview, unheard
+from bridge.operations.proof import VERDICTS, recorded_verdict
 from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
 from bridge.runtime import Runtime
 
@@ -241,6 +242,7 @@ def event_data(
                 {
                     **row_data(delivery),
                     "payload": json.loads(delivery["payload"]) if delivery["payload"] else None,
+                    "deal_verdict": recorded_verdict(delivery["read_back"], delivery["read_back_detail"]),
                     "means": (said := reasons.explain(delivery["reason_code"])) and said.means,
                     "todo": said and said.todo,
                     "attempts_made": [row_data(attempt) for attempt in attempts],
@@ -336,7 +338,9 @@ def _show_delivery(delivery: Row, attempts: list[Row], revision: int, now_ms: in
         show_line(_("attempt {number}", number=attempt["number"]), _attempt(attempt))
     if delivery["read_back"] and state == DeliveryState.DELIVERED:
         detail = plain(reasons.deal_said(delivery["read_back_detail"]))
-        show_line(_("deal"), _(_DEALS[delivery["read_back"]]) + (f": {detail}" if detail else ""))
+        verdict = recorded_verdict(delivery["read_back"], delivery["read_back_detail"])
+        found = _(VERDICTS[verdict]) if verdict else _("not looked for yet")
+        show_line(_("deal"), f"{found}: {detail}" if detail else found)
 
 
 _OUTCOMES = {
@@ -349,7 +353,6 @@ _OUTCOMES = {
     "unknown": N_("no answer known"),
     None: N_("no answer yet"),
 }
-_DEALS = {"asked": N_("not looked for yet"), "seen": N_("seen in Clint"), "not_seen": N_("not seen in Clint")}
 
 
 def _attempt(attempt: Row) -> str:

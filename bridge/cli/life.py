@@ -17,7 +17,8 @@ from bridge.cli.output import LiveLog, is_terminal, plain, row_data, show_json, 
 from bridge.mapping.catalogue import event_label
 from bridge.mapping.values import facts_data
 from bridge.messages import Message, _, pgettext
-from bridge.operations.life import VERDICTS, Leftover, Life, Step, StepResult, Verdict
+from bridge.operations.life import Leftover, Life, Step, StepResult
+from bridge.operations.proof import VERDICTS, Verdict
 
 if TYPE_CHECKING:
     from bridge.asaas.charges import ChargeRequest

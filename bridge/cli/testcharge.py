@@ -26,6 +26,7 @@ from bridge.formats import Formats
 from bridge.mapping.catalogue import event_label, status_words
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, Message, _
+from bridge.operations.proof import Verdict
 from bridge.operations.testcharge import TestCharge, amount, contact_faults
 from bridge.reasons import deal_status
 from bridge.settings import variable
@@ -219,6 +220,13 @@ _STEPS = {
 """The subject of each step and its text, a message id."""
 
 
+_VERDICTS = {
+    Verdict.PROVED: N_("proved: the charge became a deal"),
+    Verdict.NOT_CONFIRMED: N_("not confirmed: whether the charge became a deal is not known"),
+    Verdict.CONTRADICTED: N_("contradicted: the deal is not as it was sent"),
+}
+
+
 class RunPrinter(LiveLog):
     """Prints the steps of a test charge and what becomes of its events."""
 
@@ -250,11 +258,10 @@ class RunPrinter(LiveLog):
         return click.confirm(_("does the deal stand in Clint?"), default=False, err=True)
 
     def verdict(self, run: TestCharge) -> None:
-        """Print whether the way is proved, or why not and what fixes it."""
+        """Print the verdict, with the reason of one that is not proved and what fixes it."""
         for problem in run.causes:
             self.print("bridge", f"{plain(problem.what)}; {plain(problem.mend)}", "yellow")
-        text = _("proved: the charge became a deal") if run.proved else _("not proved")
-        self.print("bridge", text, "bold green" if run.proved else "bold red")
+        self.print("bridge", _(_VERDICTS[run.verdict]), "bold green" if run.proved else "bold red")
 
 
 def run_data(run: TestCharge, now_ms: int) -> dict[str, Any]:
@@ -262,6 +269,9 @@ def run_data(run: TestCharge, now_ms: int) -> dict[str, Any]:
     charge, order = run.charge, run.order
     return {
         "proved": run.proved,
+        "verdict": run.verdict,
+        "finding": run.finding.code if run.finding else None,
+        "differences": [one._asdict() for one in run.finding.differences] if run.finding else [],
         "account": run.account,
         "environment": "production" if run.real else "sandbox",
         "mark": order.mark,

@@ -89,7 +89,7 @@ def claim_deal(
     Destinations that are the same origin share its rows, so that they make no deal beside each other's. `person` is the
     account and the customer whose event the delivery is of.
     """
-    digest = hashed(search_key(connection), f"deal {origin_id} {key}")
+    digest = _digest(connection, origin_id, key)
     c = deals.c
     mine = (c.origin_id == origin_id, c.key_digest == digest)
     row = _claim(connection, deals, mine, claim, now_ms)
@@ -98,6 +98,16 @@ def claim_deal(
         values = {"origin_id": origin_id, "key_digest": digest, "account": account, "subject": subject}
         connection.execute(_add_deal, {**values, "key": key, "now_ms": now_ms})
         row = _claim(connection, deals, mine, claim, now_ms)
+    return None if row is None else _stored(StoredDeal, row)
+
+
+def find_deal(connection: Connection, origin_id: str, key: str) -> StoredDeal | None:
+    """Return the row of a deal key in an origin, None where there is none."""
+    c = deals.c
+    digest = _digest(connection, origin_id, key)
+    columns = (c[field.name] for field in fields(StoredDeal))
+    query = select(*columns).where(c.origin_id == origin_id, c.key_digest == digest)
+    row = connection.execute(query).mappings().one_or_none()
     return None if row is None else _stored(StoredDeal, row)
 
 
@@ -152,6 +162,10 @@ def deals_of(connection: Connection, people: Collection[Ref]) -> list[dict[str, 
 def known_ids(connection: Connection, deal_ids: Collection[str]) -> set[str]:
     """Return those of these deals of Clint that the bridge writes to."""
     return set(connection.scalars(select(deals.c.deal_id).where(deals.c.deal_id.in_(deal_ids))))
+
+
+def _digest(connection: Connection, origin_id: str, key: str) -> str:
+    return hashed(search_key(connection), f"deal {origin_id} {key}")
 
 
 def _claim(

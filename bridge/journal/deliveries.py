@@ -372,10 +372,15 @@ def due_read_backs(
 
 
 def sent_to(connection: Connection, account: str, subject: str, limit: int = 100) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return the deliveries of a customer that have an attempt, newest first; `sent_ms` is the start of the first."""
-    c = deliveries.c
-    first_ms = select(func.min(attempts.c.started_ms)).where(attempts.c.delivery_id == c.id).scalar_subquery()
-    query = select(c.id, c.object_id, c.destination, c.mapping, c.payload, first_ms.label("sent_ms"))
+    """Return the deliveries of a customer that have an attempt, newest first.
+
+    `sent_ms` is the start of the first attempt, `code` that of the last one.
+    """
+    c, own = deliveries.c, attempts.c.delivery_id == deliveries.c.id
+    first_ms = select(func.min(attempts.c.started_ms)).where(own).scalar_subquery()
+    last = select(attempts.c.code).where(own).order_by(attempts.c.number.desc()).limit(1).scalar_subquery()
+    columns = (c.id, c.object_id, c.destination, c.mapping, c.payload, c.finished_ms)
+    query = select(*columns, first_ms.label("sent_ms"), last.label("code"))
     query = query.join(events, events.c.id == c.event_id).order_by(events.c.id.desc(), c.id.desc()).limit(limit)
     whose = (events.c.subject == subject, events.c.account == account)
     return connection.execute(query.where(*whose, c.attempts > 0)).all()

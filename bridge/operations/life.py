@@ -19,6 +19,7 @@ from typing import Protocol
 from bridge.asaas.charges import Charge, ChargeRequest, Charges
 from bridge.asaas.webhooks import Problem
 from bridge.clint.api import Deal
+from bridge.clint.directory import Directory
 from bridge.errors import (
     AsaasRejected,
     BridgeError,
@@ -35,11 +36,11 @@ from bridge.mapping.explain import statuses
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import DeliveryState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
-from bridge.operations.proof import Code, Finding
-from bridge.operations.read_back import read_back_deal, sent_deliveries
+from bridge.operations.proof import Finding, Verdict
+from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
 from bridge.operations.testcharge import PAID_EVENTS, Seen, events_of, refused_at_door, why_no_event
 from bridge.pipeline.active_mappings import ActiveMapping
-from bridge.pipeline.deals import Wanted, read_payload
+from bridge.pipeline.deals import read_payload
 from bridge.pipeline.decide import plan_event
 from bridge.reasons import deal_message
 from bridge.runtime import Runtime
@@ -49,25 +50,6 @@ DEAL_AT_LEAST_S = 6.0
 """Clint works on a payload for a while, so it is asked for this long even after the timeout."""
 LOOK_EVERY_S = 0.25
 DEAL_EVERY_S = 2.0
-
-
-class Verdict(StrEnum):
-    """What a step, or one line of it, came to, the strongest last."""
-
-    SKIPPED = "skipped"  # the sandbox can't do it, or no mapping listens to it
-    PROVED = "proved"  # seen as expected
-    NOT_CONFIRMED = "not_confirmed"  # not seen
-    CONTRADICTED = "contradicted"  # seen otherwise than expected
-
-
-VERDICTS = {
-    Verdict.SKIPPED: N_("skipped"),
-    Verdict.PROVED: N_("proved"),
-    Verdict.NOT_CONFIRMED: N_("not confirmed"),
-    Verdict.CONTRADICTED: N_("contradicted"),
-}
-_OTHER = frozenset({Code.OTHER_CHARGE, Code.OTHER_STAGE, Code.OTHER_STATUS})
-"""Findings that contradict what was sent."""
 
 
 class Action(StrEnum):
@@ -516,23 +498,18 @@ class Life:
         if found is None:
             seen = Message(N_("delivered; the deal was not looked at"))
             return replace(line, seen=seen, verdict=Verdict.NOT_CONFIRMED, code="trial.deal_not_looked_at")
-        code, told = found.code, read_payload(row["payload"]) if row["payload"] else None
-        verdict = Verdict.CONTRADICTED if code in _OTHER else Verdict.NOT_CONFIRMED
+        verdict = found.code.verdict
+        is_its_own = found.deal is not None and verdict is not Verdict.NOT_CONFIRMED
         return replace(
             line,
-            seen=self._finding(found, told.status if told else status),
-            verdict=Verdict.PROVED if code == Code.SEEN else verdict,
-            code=code.value,
-            deal_id=found.deal.id if found.deal and code in {Code.SEEN, *_OTHER} else "",
+            seen=self._finding(found, status),
+            verdict=verdict,
+            code=found.code.value,
+            deal_id=found.deal.id if found.deal and is_its_own else "",
         )
 
     def _finding(self, found: Finding, status: str) -> Message:
-        facts: dict[str, str] = {"code": found.code}
-        if found.deal is not None:
-            facts |= {"stage": self._stage(found.deal), "status": found.deal.status}
-        if found.code == Code.OTHER_STATUS:
-            facts["wanted"] = status
-        return deal_message(json.dumps(facts))
+        return deal_message(json.dumps(facts_of(found, self._stage(found.deal) if found.deal else "", status)))
 
     def _stage(self, deal: Deal) -> str:
         try:
@@ -560,44 +537,36 @@ class Life:
         clint, last = self._runtime.clint_api, self._last_of_deals(course.seen)
         goal = [one for one in course.seen if one.event["name"] == course.goal]
         rows = [row for one in goal for row, _ in one.deliveries if row["id"] in last]
-        wanted = {row["id"]: read_payload(row["payload"]) if row["payload"] else None for row in rows}
+        wanted = {int(row["id"]) for row in rows}
         findings: dict[int, Finding] = {}
         if not wanted:
             return {}, None
         if clint is None:
             what = N_("Clint took the payload, which does not prove a deal")
             return {}, Problem("trial.deal_not_looked_at", Message(what), Message(N_("set CLINT_API_TOKEN")))
+        directory = self._runtime.clint_directory or Directory(clint)
+
+        def is_proved(id_: int) -> bool:
+            return id_ in findings and findings[id_].code.verdict is Verdict.PROVED
+
         failed: ClintApiFailed | None = None
         ends_s = max(course.ends_s, time.monotonic() + DEAL_AT_LEAST_S)
         while True:
-            with self._runtime.journal.database.read() as connection:
-                sent = sent_deliveries(connection, self.account, course.charge.customer_id, self._active())
             try:
+                origins = read_origins(self._runtime.destinations, directory)
+                with self._runtime.journal.database.read() as connection:
+                    customer_id = course.charge.customer_id
+                    sent = sent_deliveries(connection, self.account, customer_id, self._active(), origins)
                 for id_ in sorted(wanted):
-                    if id_ in sent and (id_ not in findings or findings[id_].code != Code.SEEN):
-                        found = read_back_deal(clint, *sent[id_])
-                        findings[id_] = placed(found, wanted[id_], self._stage(found.deal) if found.deal else "")
+                    if id_ in sent and not is_proved(id_):
+                        findings[id_] = read_back_deal(clint, directory, sent[id_], self._runtime.clock_ms())
                 failed = None
             except ClintApiFailed as error:
                 failed = error
             is_lasting = failed is not None and bool(failed.hint)  # another request would not help
-            is_seen = all(id_ in findings and findings[id_].code == Code.SEEN for id_ in wanted)
-            if is_lasting or is_seen or time.monotonic() >= ends_s:
+            if is_lasting or all(map(is_proved, wanted)) or time.monotonic() >= ends_s:
                 return findings, _problem(failed) if failed else None
             self._sleep(DEAL_EVERY_S)
-
-
-def placed(found: Finding, told: Wanted | None, stage: str) -> Finding:
-    """Return a finding after a look at the deal's stage and status, where the payload names them: an API destination.
-
-    `stage` is the label of the deal's stage.
-    """
-    if told is None or found.deal is None or found.code != Code.SEEN:
-        return found
-    if told.status not in {"", found.deal.status}:
-        return Finding(Code.OTHER_STATUS, found.deal)
-    names = {"", stage.casefold(), found.deal.stage_id.casefold()}
-    return found if told.stage.casefold() in names else Finding(Code.OTHER_STAGE, found.deal)
 
 
 def _problem(error: BridgeError) -> Problem:

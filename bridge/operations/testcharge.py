@@ -6,6 +6,7 @@ may be charged; a charge of production is never paid here. The journal is only r
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ import httpx
 from bridge.asaas.charges import Charge, ChargeRequest, Charges
 from bridge.asaas.webhooks import Problem, Webhooks, find_ours, option_of, problems
 from bridge.clint.api import ClintApi, Deal
+from bridge.clint.directory import Directory
 from bridge.errors import BridgeError, ClintApiFailed, JournalError, NotFound
 from bridge.http import HttpClient, why_unreached
 from bridge.journal import Journal, events, queries
@@ -29,9 +31,9 @@ from bridge.mapping.values import phone as as_phone
 from bridge.messages import N_, Message, message
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel
 from bridge.operations.accounts import client_of, is_production, public_hook_url
-from bridge.operations.proof import Code, Finding, strongest
-from bridge.operations.read_back import read_back_deal, sent_deliveries
-from bridge.reasons import find_reason
+from bridge.operations.proof import Code, Finding, Verdict, Written, strongest
+from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
+from bridge.reasons import deal_message, find_reason
 from bridge.runtime import Runtime
 
 _MADE = "PAYMENT_CREATED"
@@ -166,7 +168,7 @@ class TestChargeListener(Protocol):
 
 
 class TestCharge:
-    """A test charge from its start to its verdict, `proved` or `causes`."""
+    """A test charge from its start to its verdict, with the `causes` of one that is not proved."""
 
     charge: Charge
 
@@ -190,7 +192,10 @@ class TestCharge:
         self.paid = ""
         self.conflicts: list[dict[str, Any]] = []
         self.kept: tuple[str, ...] | None = None
-        self.proved = False
+        self.verdict = Verdict.NOT_CONFIRMED
+        self.finding: Finding | None = None
+        self.detail = ""
+        """The finding as the journal keeps one of a delivery."""
         self._needed = _heard([one.mapping for one in runtime.mappings.current()], account, order.billing_type)
         # One of these must come: of the payment, or of the charge where no mapping listens to the payment.
         self._last = [name for name in self._needed if name != _MADE] or self._needed
@@ -200,6 +205,10 @@ class TestCharge:
         self._show = listener
         self._sleep = sleep
         self._began_ms = 0
+
+    @property
+    def proved(self) -> bool:
+        return self.verdict is Verdict.PROVED
 
     def begin(self) -> None:
         """Make the customer and the charge; without a charge the customer is removed again."""
@@ -236,8 +245,9 @@ class TestCharge:
         elif (clint := self._runtime.clint_api) is None:
             self._show.step("cannot_look")
             self._show.step("look_yourself", email=self.order.email)
-            self.proved = self._show.sees_deal()
-            if not self.proved:
+            if self._show.sees_deal():
+                self.verdict = Verdict.PROVED
+            else:
                 what = N_("Clint took the payload, which does not prove a deal")
                 hint = N_("look in Clint's Históricos, or set CLINT_API_TOKEN")
                 self._blame("trial.deal_not_looked_at", what, hint)
@@ -302,16 +312,16 @@ class TestCharge:
         while time.monotonic() < ends_s:
             try:
                 found, failed = self._read_back(clint), None
-                if found.code == Code.SEEN and found.deal:
-                    self.deal = found.deal
-                    self.stage = clint.stage(found.deal)
+                self.verdict, self.finding = found.code.verdict, found
+                self.deal = found.deal if self.verdict is not Verdict.NOT_CONFIRMED else None
+                self.stage = clint.stage(found.deal) if found.deal else ""
+                self.detail = json.dumps(facts_of(found, self.stage))
             except ClintApiFailed as error:
                 failed = error
                 if error.hint:  # another request would not help
                     self._blame(error.code, error.what, error.hint)
                     return
-            if self.deal is not None:
-                self.proved = True
+            if self.proved and self.deal:
                 stage = self.stage or Message(N_("unknown"))
                 self._show.step("deal", deal=self.deal.id, stage=stage, status=self.deal.status)
                 return
@@ -319,19 +329,28 @@ class TestCharge:
         if failed:
             self._blame(failed.code, failed.what, N_("try again later; whether there is a deal is not known"))
         elif reason := find_reason(found.code):
-            self._blame(found.code, reason.means, reason.todo)
+            self._blame(found.code, deal_message(self.detail), reason.todo)
 
     def _read_back(self, clint: ClintApi) -> Finding:
-        """Return the deal of one of the test's deliveries, else why there is none."""
-        active = self._runtime.mappings.current()
-        with self._runtime.journal.database.read() as connection:
-            sent = sent_deliveries(connection, self.account, self.charge.customer_id, active)
-        found = Finding(Code.NONE)
-        for contact, one in sent.values():
-            found = strongest([found, read_back_deal(clint, contact, one)])
-            if found.code == Code.SEEN:
-                break
-        return found
+        """Return what the deals of the test's deliveries come to."""
+        runtime = self._runtime
+        active, now_ms = runtime.mappings.current(), runtime.clock_ms()
+        directory = runtime.clint_directory or Directory(clint)
+        origins = read_origins(runtime.destinations, directory)
+        with runtime.journal.database.read() as connection:
+            sent = sent_deliveries(connection, self.account, self.charge.customer_id, active, origins).values()
+        # By the API each deal is judged by the last delivery that wrote it.
+        written = [one for one in sent if isinstance(one, Written) and not one.has_later]
+        findings = [read_back_deal(clint, directory, one, now_ms) for one in written]
+        by_webhook: list[Finding] = []
+        for one in sent:
+            is_proved = any(found.code is Code.SEEN for found in by_webhook)
+            # Of what a later delivery may have changed one proof is enough.
+            if not isinstance(one, Written) and not (is_proved and one.until_ms):
+                by_webhook.append(read_back_deal(clint, directory, one, now_ms))
+        findings += [strongest(by_webhook)] if by_webhook else []
+        # Proved is the charge only if each of its deals is.
+        return max(findings, key=lambda found: list(Verdict).index(found.code.verdict), default=Finding(Code.NONE))
 
     def _blame(self, code: str, what: str | Message, mend: str | Message, **facts: object) -> None:
         self.causes.append(Problem(code, message(what, **facts), message(mend, **facts)))

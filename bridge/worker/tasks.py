@@ -113,7 +113,8 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
         # A run on a large account waits for Asaas's quota of 12 hours.
         found.append(PeriodicTask("reconcile", 60.0, charges, stop_timeout_s=long_stop, late_after_s=24 * 3_600.0))
     if runtime.clint_api:
-        deals = ReadBacks(journal, runtime.clint_api, runtime.mappings.current, s.bridge_read_back_wait)
+        wait_s, urls = s.bridge_read_back_wait, lambda: runtime.destinations
+        deals = ReadBacks(journal, runtime.clint_api, runtime.mappings.current, wait_s, urls)
         found.append(PeriodicTask("read_back", 2.0, lambda _: deals.step(clock_ms()), again_s=60.0))
     return found
 

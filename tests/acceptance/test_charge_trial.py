@@ -139,7 +139,7 @@ def test_a_mapping_that_says_verify_has_its_deal_looked_for(site: Site) -> None:
     shown = site.commands.run("events", "show", number)
     (listed,) = site.commands.run("deliveries", "list", "--mapping", "cobranca_paga", "--limit", "1", "--json").json
 
-    assert re.search(r"deal +seen in Clint: .*stage ", shown.out)
+    assert re.search(r"deal +proved: .*stage ", shown.out)
     assert (listed["read_back"], listed["read_back_tries"]) == ("seen", 1)
 
 

@@ -60,11 +60,11 @@ OTHER_STATUS = """
 events: [PAYMENT_RECEIVED]
 filter: {field: payment.value, equals: 77}
 contact: {email: customer.email}
-deal: {codigo_asaas: payment.id, situacao: label(event)}
+deal: {codigo_asaas: payment.id, situacao: label(event), caminho: {text: outra}}
 send_to: abertas
 tests: []
 """
-"""Its integration should set WON and sets OPEN."""
+"""Its integration should set WON and sets OPEN; `caminho` shows that it wrote the deal."""
 WALLET = "c0c1688f-636b-42c0-b6ee-7339182276b7:20%"
 
 
@@ -180,7 +180,7 @@ def test_what_the_sandbox_cant_do_is_skipped_and_another_status_contradicts(site
         "split": "skipped",
         "chargeback": "skipped",
     }
-    assert (wrong["code"], wrong["verdict"]) == ("deal.other_status", "contradicted")
+    assert (wrong["code"], wrong["verdict"]) == ("deal.differs", "contradicted")
     assert refunded["reasons"][0]["code"] == "asaas.rejected"
     assert not_removed(site, "/customers") == set()
 

@@ -6,6 +6,7 @@ member of an enumeration join by themselves.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ from bridge.operations.bulk import BulkAction
 from bridge.operations.doctor import State as CheckState
 from bridge.operations.explain import Unheard
 from bridge.operations.life import STEPS
-from bridge.operations.life import Verdict as StepVerdict
+from bridge.operations.proof import Verdict as StepVerdict
 from bridge.operations.reconcile import FIELDS, VERDICTS, Verdict
 from bridge.pipeline.policy import Circuit
 from bridge.reasons import WORDS
@@ -121,9 +122,10 @@ RESULTS: dict[str, dict[str, Any]] = {
         "proved": False,
         "asks_person": False,
         "email": "ana@example.com",
-        "causes": [{"code": code, "what": "what", "mend": "mend"} for code in sorted(causes())],
+        "verdict": "contradicted",
+        "causes": [{"code": code, "what": "what", "mend": "mend"} for code in (*sorted(causes()), "deal.differs")],
         "events": [],
-        "deal": None,
+        "deal": {"id": "d1", "stage": "Nova", "status": "OPEN"},
     },
     "life": {
         "proved": False,
@@ -177,6 +179,10 @@ def _fill(console: Console) -> None:
         add(states, state, waiting=waits, due_ms=NOW_MS + 60_000)
     for outlook in ReadBack:
         add(states, DeliveryState.DELIVERED, due_ms=None, read_back=outlook.value)
+    for what in ("origin", "stage", "status", "value", "user", "field"):
+        found = {"code": "deal.differs", "differences": [{"what": what, "wanted": "OPEN"}], "unseen": ["value", "x"]}
+        not_seen = {"read_back": ReadBack.NOT_SEEN.value, "read_back_detail": json.dumps(found)}
+        add(states, DeliveryState.DELIVERED, due_ms=None, **not_seen)
     tried = add(states, DeliveryState.DEAD, due_ms=None)
     for code in (*REASONS, "nobody.knows"):
         add(codes, DeliveryState.DEAD, due_ms=None, reason_code=code, reason="why")

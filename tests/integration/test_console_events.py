@@ -271,7 +271,11 @@ def test_an_event_that_waits_says_why(console: Console) -> None:
         ({"state": "retrying", "waiting": "circuit", "due_ms": NOW_MS + 9_000}, "it is probed in 9 seconds"),
         ({"state": "retrying", "waiting": "paused"}, "until the destination is resumed"),
         ({"state": "sending"}, "Is being sent right now"),
-        ({"state": "delivered", "read_back": "not_seen"}, "Deal not found in Clint"),
+        ({"state": "delivered", "read_back": "not_seen"}, "Deal not confirmed in Clint"),
+        (
+            {"state": "delivered", "read_back": "not_seen", "read_back_detail": '{"code": "deal.differs"}'},
+            "Deal contradicted in Clint",
+        ),
         ({"state": "dead", "reason_code": "nobody.knows", "reason": "old words"}, "Old words"),
         ({"state": "dead"}, "Not delivered"),
     ],
@@ -283,6 +287,27 @@ def test_each_state_is_said_in_words(console: Console, changes: dict[str, object
     put_in_state(console.journal, delivery, DeliveryState(str(values.pop("state"))), **values)
 
     assert says in console.operator().get(f"/events/{row_of(console.journal, delivery)['event_id']}").text
+
+
+def test_what_a_deal_shows_otherwise_is_masked_for_a_viewer(console: Console) -> None:
+    """Fields with personal data by their keys, and e-mails in any; who may change something sees what to compare."""
+    differences = [
+        {"what": "stage", "wanted": "Paga", "seen": "Nova"},
+        {"what": "field", "field": "celular", "wanted": "98765-4321", "seen": "11 2222-3333"},
+        {"what": "field", "field": "nota", "wanted": "maria@gmail.com", "seen": ""},
+    ]
+    detail = json.dumps({"code": "deal.differs", "stage": "Nova", "status": "OPEN", "differences": differences})
+    delivery = owe(console.journal, event_id=processed(console))
+    found = {"read_back": "not_seen", "read_back_detail": detail}
+    put_in_state(console.journal, delivery, DeliveryState.DELIVERED, **found)
+    path = f"/events/{row_of(console.journal, delivery)['event_id']}"
+    viewer = console.browser()
+    viewer.sign_in(VIEWER)
+    mine, theirs = console.operator().get(path).text, viewer.get(path).text
+
+    assert all(text in mine for text in ("“Paga”", "“Nova”", "celular", "98765-4321", "2222-3333", "maria@gmail.com"))
+    assert all(text in theirs for text in ("“Paga”", "“Nova”", "celular", "nota"))
+    assert not any(text in theirs for text in ("98765-4321", "2222-3333", "maria@gmail.com"))
 
 
 def test_an_event_that_nobody_listens_to_says_so(console: Console) -> None:

@@ -345,7 +345,7 @@ def test_a_test_charge_says_why_no_event_came(console: Console) -> None:
 
     assert "no webhook at Asaas leads to the bridge" in page
     assert "Paid in the sandbox" in page
-    assert "Not proved" in browser.get("/test-charge").text
+    assert "Not confirmed" in browser.get("/test-charge").text
 
 
 @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ def test_a_whole_life_is_not_offered_for_production(sqlite_url: str, tmp_path: P
         assert browser.post("/test-charge/life", form).status_code == 422
 
 
-@pytest.mark.parametrize(("sees", "says"), [("yes", "A person saw the deal"), ("no", "Not proved")])
+@pytest.mark.parametrize(("sees", "says"), [("yes", "A person saw the deal"), ("no", "Not confirmed")])
 def test_a_person_says_whether_the_deal_stands(console: Console, sees: str, says: str) -> None:
     """Where nobody but a person can look, the page asks, and keeps the answer."""
     params = {"value": "10.00", "billing_type": "PIX"}

@@ -88,9 +88,9 @@ def payload(
 class World:
     """A journal, a simulated Clint, and deliverers that write deals there."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, clock: Clock | None = None) -> None:
         self.journal = journal
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.clint = ClintSimulator()
         self.urls = {"vendas": origin_url("Vendas")}
         register(journal, **self.urls)

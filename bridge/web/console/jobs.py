@@ -42,7 +42,8 @@ from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import check_data, run_checks
 from bridge.operations.explain import Preview, preview, preview_events
-from bridge.operations.life import STEPS, VERDICTS
+from bridge.operations.life import STEPS
+from bridge.operations.proof import VERDICTS, Verdict
 from bridge.operations.reconcile import BEHIND, Window, as_csv
 from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
@@ -406,7 +407,8 @@ def deal(number: int) -> ResponseReturnValue:
     """Note whether a person saw the deal of a test charge in Clint."""
     result = dict(layout.found(of_number(number, "trial").result))
     sees = request.form.get("sees") == "yes"
-    result |= {"proved": sees, "asks_person": False, "person_looked": True}
+    verdict = Verdict.PROVED if sees else Verdict.NOT_CONFIRMED
+    result |= {"proved": sees, "verdict": verdict.value, "asks_person": False, "person_looked": True}
     if sees:
         result["causes"] = []
     with runtime.journal.database.write() as connection:

@@ -34,7 +34,8 @@ from bridge.mapping.catalogue import event_label, label_of, status_words
 from bridge.mapping.values import BRASILIA, has_time
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
 from bridge.operations import causes
-from bridge.reasons import deal_said, deal_status, notice_words, reason
+from bridge.operations.proof import recorded_verdict
+from bridge.reasons import deal_differences, deal_message, deal_status, notice_words, reason
 from bridge.web.console.access import (
     PROGRAMS,
     WITH_SECRETS,
@@ -209,6 +210,17 @@ def said(text: str | Message | None) -> str:
     return str(shown(in_words(Message(message.id, facts))))
 
 
+def deal_said(detail: str | None) -> str:
+    """Return what was found of a delivery's deal, without what differs."""
+    return said(deal_message(detail, with_differences=False))
+
+
+def deal_differs(detail: str | None) -> list[tuple[str, str, str]]:
+    """Return what differs, what was sent and what is seen, with fields as the person may see them."""
+    found = deal_differences(detail, lambda text, field: str(shown(text, field)))
+    return [(said(one.name), said(one.wanted), said(one.seen)) for one in found]
+
+
 def author(text: str) -> str:
     """Return who did something, for a sentence: the name, or words for a person who gave none."""
     return messages._(AUTHORS[text]) if text in AUTHORS else text
@@ -359,8 +371,10 @@ GLOBALS = {
     "condition_in_words": condition_in_words,
     "connected": connected,
     "csrf_token": generate_csrf,
+    "deal_differs": deal_differs,
     "deal_said": deal_said,
     "deal_status": deal_status,
+    "deal_verdict": recorded_verdict,
     "event_label": event_label,
     "label": label_of,
     "mapping_title": mapping_title,

@@ -54,6 +54,8 @@ def run_test_charge(task: JobContext) -> Result:
                 task.step(code="not_removed", error=error.message().to_json())
     return {
         "proved": run.proved,
+        "verdict": run.verdict.value,
+        "finding": run.detail,
         "asks_person": listener.asked,
         "email": order.email,
         "causes": [{"code": one.code, "what": one.what.to_json(), "mend": one.mend.to_json()} for one in run.causes],
