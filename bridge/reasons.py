@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
-from bridge.messages import N_, Message, _, verbatim
+from bridge.messages import N_, Message, _, read_message, verbatim
 from bridge.model import Waiting
 
 
@@ -84,6 +84,11 @@ def find_reason(code: str | None) -> Reason | None:
     # 408 and 425 mean a fault of the destination, which may pass.
     refused = status[1].startswith("4") and status[1] not in {"408", "425"}
     return REASONS["clint.http_4xx" if refused else "clint.http_5xx"]
+
+
+def pause_code(paused_reason: str | None) -> str:
+    """Return the code of the answer that paused a destination; empty where a person did, or an older version."""
+    return str(read_message(paused_reason).facts.get("code", ""))
 
 
 def reason(code: str | None) -> Reason | None:
@@ -445,9 +450,9 @@ REASONS: Mapping[str, Reason] = {
         N_("look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME"),
     ),
     "deal.other_status": Reason(
-        N_("the deal stands in another status than the checklist says for this integration"),
-        N_("the integration sets another status, or a person changed it since"),
-        N_("set the integration's status in Clint as bridge mappings checklist says"),
+        N_("the deal stands in another status than this delivery should give it"),
+        N_("a person changed it since, or the webhook integration sets another status"),
+        N_("of a webhook: set the integration's status in Clint as bridge mappings checklist says"),
     ),
     "deal.other_stage": Reason(
         N_("a deal was changed since, but stands in another stage than this integration's deals"),

@@ -21,7 +21,7 @@ from bridge.journal.notices import Alert, Key, Notice, Resolved, StoredNotice
 from bridge.journal.receivers import Receiver
 from bridge.messages import N_, Message, read_message
 from bridge.model import NoticeLevel
-from bridge.reasons import find_reason
+from bridge.reasons import find_reason, pause_code
 
 HOUR_MS = 3_600_000
 AGAIN_MS = (HOUR_MS, 4 * HOUR_MS, 12 * HOUR_MS, 24 * HOUR_MS)
@@ -314,8 +314,10 @@ def find_problems(
     for one in destinations:
         if one.paused_ms is not None:
             detail = Message(N_("paused: {reason}"), {"reason": read_message(one.paused_reason)})
-            todo = N_("fix its URL, or run: bridge destinations resume {name}")
-            yield Notice(PAUSED, one.name, error, detail, Message(todo, {"name": one.name}))
+            known = find_reason(pause_code(one.paused_reason))
+            by_hand = N_("resume it when its work may go on: bridge destinations resume {name}")
+            mend = Message((known and known.todo) or by_hand, {"name": one.name})
+            yield Notice(PAUSED, one.name, error, detail, mend)
         elif one.state != "closed" and one.opens > 1:
             # The first probe failed too: a circuit that the first probe closes needs nobody.
             detail = Message(N_("fails for several customers; deliveries wait while it is probed"))

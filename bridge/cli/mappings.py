@@ -37,7 +37,7 @@ from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group, walk
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
 from bridge.mapping.testing import CaseResult, Part
-from bridge.messages import N_, _, ngettext, system_reason
+from bridge.messages import N_, Message, _, ngettext, system_reason
 from bridge.operations.mappings import copy_starters
 
 if TYPE_CHECKING:
@@ -54,7 +54,18 @@ _WORDS = (
 )
 """Codes of `--json` that tables show in words."""
 
-paths_argument = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+
+class MappingPath(click.Path):
+    """A file or directory, or the name of a mapping in the directory of BRIDGE_MAPPINGS_DIR."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if ctx is not None and not Path(value).exists():
+            named: Path = ctx.obj.settings.bridge_mappings_dir / f"{value}.yaml"
+            value = named if named.is_file() else value
+        return super().convert(value, param, ctx)
+
+
+paths_argument = click.argument("paths", nargs=-1, type=MappingPath(exists=True, path_type=Path))
 
 
 @click.group("mappings")
@@ -95,20 +106,26 @@ def _read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment
             files.append(parser.read_file(place, known))
         else:
             read += parser.read_directory(place, known)
-    return [*read, *parser.with_overlaps(files)]
+    return [*read, *parser.with_overlaps(files, known=setup)]
 
 
-def _setup(invocation: Invocation) -> Setup:
-    """Return the accounts and destinations of the environment and of the journal, and what Clint has."""
+def _setup(invocation: Invocation, *, asks_clint: bool = True) -> Setup:
+    """Return the accounts and destinations of the environment and of the journal, and what Clint has if told so."""
     from bridge.runtime import Runtime
 
     with closing(Runtime(invocation.settings)) as runtime:
-        return replace(runtime.setup, clint=runtime.clint_names())
+        return replace(runtime.setup, clint=runtime.clint_names() if asks_clint else None)
+
+
+def _places(name: str | None) -> list[Path]:
+    """Return the directory of a mapping that is given by its file; nothing for a name."""
+    return [Path(name).parent] if name and Path(name).is_file() else []
 
 
 def _named(read: Iterable[ParseResult], name: str) -> Mapping:
     """Return the mapping of a name; raise NotFound without one, UsageError where its file has an error."""
-    found = next((one for one in read if Path(one.path).stem == name), None)
+    wanted_name = Path(name).stem if Path(name).is_file() else name
+    found = next((one for one in read if Path(one.path).stem == wanted_name), None)
     if found is None:
         raise NotFound(N_("no mapping is named {name!r}"), name=name, hint=N_("see `bridge mappings show`"))
     if found.mapping is None:
@@ -277,7 +294,7 @@ def _show_coverage(parts: Sequence[Part], percent: float) -> None:
 @click.pass_obj
 def show(invocation: Invocation, name: str | None, as_json: bool) -> None:
     """List the mapping files, or show all that one of them does."""
-    read = _read_paths(invocation, (), no_environment=name is not None)
+    read = _read_paths(invocation, _places(name), no_environment=name is not None)
     if name is not None:
         mapping = _named(read, name)
         if as_json:
@@ -428,14 +445,15 @@ def explain(
     invocation: Invocation, name: str | None, event: str, given: tuple[str, ...], account: str, as_json: bool
 ) -> None:
     """Say what each mapping makes of an event, condition by condition and field by field; nothing is sent."""
-    read = _read_paths(invocation, (), no_environment=True)
+    read = _read_paths(invocation, _places(name), no_environment=True)
     chosen = [_named(read, name)] if name else [one.mapping for one in read if one.mapping]
     path = Path(event)
     if path.is_file():
         seen = _context_of_file(path, _given(given), account)
     else:
         _row, _fetched, seen = _stored_event(invocation, event, FETCHABLE)
-    found = [wanted.explained(mapping, seen) for mapping in chosen]
+    known = _setup(invocation, asks_clint=False)
+    found = [wanted.explained(mapping, seen, known) for mapping in chosen]
     if as_json:
         show_json([wanted.explained_data(one) for one in found])
         return
@@ -552,10 +570,8 @@ def checklist(invocation: Invocation, mapping: str | None, as_csv: bool, as_json
     """
     if as_csv and as_json:
         raise UsageError(N_("--csv and --json exclude each other"))
-    path = Path(mapping or "")
-    places = [path.parent] if path.is_file() else []
-    read = _read_paths(invocation, places, no_environment=True)
-    only = _named(read, path.stem) if mapping else None
+    read = _read_paths(invocation, _places(mapping), no_environment=True)
+    only = _named(read, mapping) if mapping else None
     known = _setup(invocation) if invocation.settings.clint_api_token else Setup(None, None)
     found = wanted.checklist([one.mapping for one in read if one.mapping], only, known=known)
     keys, integrations, funnels = found["keys"], found["integrations"], found["funnels"]
@@ -604,7 +620,10 @@ def _show_funnel(row: dict[str, Any]) -> None:
     for origin in row["origins"]:
         name = origin["origin"] or _("the one of the destination")
         lines.append(_("origin  {name}", name=name) + _lacking(origin["there"]))
-        lines += [_("stage   {name}", name=one["stage"]) + _lacking(one["there"]) for one in origin["stages"]]
+        lines += [
+            _("stage   {name}", name=one["stage"]) + _lacking(one["there"], one.get("hint", ""))
+            for one in origin["stages"]
+        ]
         lines += [_("status  {name}", name=one) for one in origin["statuses"]]
     click.echo("\n".join(f"  {line}" for line in lines))
     rows = [
@@ -620,8 +639,8 @@ def _show_funnel(row: dict[str, Any]) -> None:
     show_table((_("key"), _("tab"), _("what it is"), _("kind"), _("example")), rows)
 
 
-def _lacking(there: bool | None) -> str:
-    return _("  <- make it in Clint") if there is False else ""
+def _lacking(there: bool | None, hint: str | Message = "") -> str:
+    return _("  <- make it in Clint{hint}", hint=hint) if there is False else ""
 
 
 def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]], funnels: list[dict[str, Any]]) -> None:

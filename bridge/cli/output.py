@@ -22,6 +22,7 @@ from rich.text import Text
 from bridge.conditions import in_words
 from bridge.journal.about import amount_of, description_of, object_of
 from bridge.mapping.catalogue import event_label
+from bridge.mapping.evaluate import spread
 from bridge.mapping.values import BRASILIA, facts_data
 from bridge.messages import N_, VERBATIM, Message, _, read_message
 from bridge.model import DeliveryState, EventState
@@ -322,7 +323,7 @@ class LiveLog:
         if self._payloads and delivery["payload"] and self._is_new("payload", delivery["id"]):
             text = _("{mapping} sends to {destination}:", mapping=mapping, destination=delivery["destination"])
             self.print(kind, text, indent=2)
-            for key, value in json.loads(delivery["payload"]).items():
+            for key, value in spread(json.loads(delivery["payload"])).items():
                 self.print(kind, f"{key}: {value}", "dim", indent=4)
         change = (delivery["id"], state, delivery["attempts"], delivery["waiting"])
         if state not in _ON_ITS_WAY and self._is_new("delivery", *change):

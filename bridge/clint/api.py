@@ -537,7 +537,7 @@ _UNREACHED = {
 _TEXTS: dict[ClintFault, tuple[str, str | None]] = {
     ClintFault.TOKEN: (
         N_("the Clint API refused the token, got {status}"),
-        N_("check CLINT_API_TOKEN; Clint's API needs the Elite plan"),
+        N_("copy the token from Clint into CLINT_API_TOKEN anew"),
     ),
     ClintFault.PLAN: (
         N_("the Clint API does not allow the request, got {status}"),

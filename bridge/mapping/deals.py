@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as AnyMapping
+from pathlib import PurePath
 
 from bridge.mapping.document import MappingNode, Node, Scalar
 from bridge.mapping.document import Sequence as ListNode
 from bridge.mapping.evaluate import STATUSES, places
 from bridge.mapping.expressions import Expression
-from bridge.mapping.findings import Findings, HasPosition, did_you_mean, shown
+from bridge.mapping.findings import Findings, HasPosition, Position, did_you_mean, shown
 from bridge.mapping.lint import PLAIN_NAMES, kind_of_path, values_of_path
 from bridge.mapping.model import FUNNEL, ClintDirectory, Field, Mapping, Setup
 from bridge.mapping.spec import Block
 from bridge.mapping.values import as_decimal, folded, or_none
-from bridge.messages import N_
+from bridge.messages import N_, Message
 
 MOST_TAGS = 5
 """Ours: a contact with more tags than these from one mapping is found by none of them."""
@@ -48,6 +50,30 @@ def check_deals(mapping: Mapping, entries: Block, known: Setup, findings: Findin
     if mapping.tells_funnel or mapping.destinations & known.api.keys():
         _check_key_field(mapping, findings)
     _check_destinations(mapping, entries, funnel, known, findings)
+
+
+def check_same_origin(
+    mapping: Mapping, others: Iterable[Mapping], api: AnyMapping[str, str], findings: Findings
+) -> None:
+    """Note the mappings that write the same event to the same origin by another destination.
+
+    `api` has the origins of destinations by Clint's API.
+    """
+    for other in others:
+        if other.account != mapping.account or other.name == mapping.name:
+            continue
+        for event in mapping.event_names:
+            first, second = mapping.destination(event), other.destination(event)
+            origins = {folded(one.funnel.origin or api.get(to, "")) for one, to in ((mapping, first), (other, second))}
+            is_both = other.listens_to(event) and {first, second} <= api.keys()
+            if is_both and first != second and len(origins) == 1:
+                what = N_(
+                    "{other} writes {event} to the same origin by the destination {second}, and this mapping by "
+                    "{first}: both write the same deal, or two where their keys differ; let one of them write it"
+                )
+                facts = {"other": PurePath(other.path).name, "event": event, "first": first, "second": second}
+                findings.note(Position(1, 1), "mapping.same_origin", what, **facts)
+                break
 
 
 def _outputs(node: Node) -> list[Scalar]:
@@ -154,6 +180,12 @@ def _check_destinations(
             )
             findings.note(key, "funnel.webhook", what, key=key.text, destination=shown(mapping.send_to))
         return
+    if mapping.funnel.stage is None and mapping.funnel.status is None:
+        what = N_(
+            "neither stage nor status is set, so every deal stays open in the first stage of its origin; "
+            "set them by event in funnel"
+        )
+        findings.note(entries.scalar("send_to") or entries.node, "funnel.no_place", what)
     origin = funnel.get("origin")
     if isinstance(origin, Scalar) and len(api) > 1:
         what = N_(
@@ -223,7 +255,7 @@ def _check_fields(mapping: Mapping, key_place: HasPosition, clint: ClintDirector
         if (field.group, field.key) in lacking and field.key != FUNNEL:
             what = N_("Clint has no field {key} for {group}; make it there{hint}")
             hint = did_you_mean(field.key, clint.fields.get(field.group, {}))
-            findings.warning(field, "clint.no_field", what, key=shown(field.key), group=field.group, hint=hint)
+            findings.warning(field, "clint.no_field", what, key=shown(field.key), group=Message(field.group), hint=hint)
     key_field = mapping.funnel.key_field
     if ("deal", key_field) in lacking and key_field not in {one.key for one in mapping.fields}:
         what = N_("Clint has no field {key} for deal, where the bridge keeps the code of each deal; make it there")

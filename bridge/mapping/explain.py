@@ -13,6 +13,7 @@ from bridge.errors import StageError
 from bridge.mapping import evaluate
 from bridge.mapping.catalogue import event_label
 from bridge.mapping.deals import missing_fields
+from bridge.mapping.findings import did_you_mean
 from bridge.mapping.model import FUNNEL, ClintDirectory, Field, Mapping, Setup, walk
 from bridge.mapping.testing import run
 from bridge.mapping.values import as_text, either, facts_data
@@ -157,7 +158,9 @@ def _add_deal(row: dict[str, Any], mapping: Mapping, own: str, clint: ClintDirec
     for stage in mapping.funnel.stage.outputs if mapping.funnel.stage else ():
         seen = clint.has_stage(ids[0], stage) if clint and there else None
         if stage not in [one["stage"] for one in origin["stages"]]:
-            origin["stages"].append({"stage": stage, "there": seen})
+            labels = [label for _, label in clint.origins[ids[0]][1]] if clint and seen is False else []
+            hint = did_you_mean(stage, labels)
+            origin["stages"].append({"stage": stage, "there": seen, **({"hint": hint} if hint else {})})
     statuses = [one.strip().lower() for one in mapping.funnel.status.outputs] if mapping.funnel.status else []
     origin["statuses"] += [one for one in dict.fromkeys(statuses) if one not in origin["statuses"]]
 

@@ -461,7 +461,7 @@ def read_directory(directory: Path, known: Setup) -> list[ParseResult]:
     twice = [path for path in paths if first.setdefault(path.stem, path) is not path]
     what = N_("{file} has the same name {name}; rename one")
     same = [_unread(path, what, file=first[path.stem].name, name=path.stem) for path in twice]
-    return [*with_overlaps(read), *same, *unread]
+    return [*with_overlaps(read, known=known), *same, *unread]
 
 
 def read_file(path: Path, known: Setup) -> ParseResult:
@@ -491,10 +491,12 @@ def _misnamed(path: Path) -> tuple[Finding, ...]:
     return (Finding(str(path), 1, 1, "file.name", Severity.WARNING, Message(what, facts)),)
 
 
-def with_overlaps(read: Iterable[ParseResult], others: Iterable[Mapping] = ()) -> list[ParseResult]:
+def with_overlaps(
+    read: Iterable[ParseResult], others: Iterable[Mapping] = (), known: Setup | None = None
+) -> list[ParseResult]:
     """Return the parsed files, with a finding where two enabled mappings send the same event to the same destination.
 
-    `others` are mappings that are active beside these files.
+    `others` are mappings that are active beside these files, and `known` says which destinations are by Clint's API.
     """
     before = [other for other in others if other.enabled]
     result = []
@@ -503,6 +505,7 @@ def with_overlaps(read: Iterable[ParseResult], others: Iterable[Mapping] = ()) -
         if mapping is not None and mapping.enabled:
             findings = Findings(one.path)
             lint.check_overlap(mapping, before, findings)
+            deals.check_same_origin(mapping, before, known.api if known else {}, findings)
             one = replace(one, findings=(*one.findings, *findings.in_order()))
             before.append(mapping)
         result.append(one)

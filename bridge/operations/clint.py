@@ -182,7 +182,7 @@ def _names(use: _Use, clint: ClintDirectory) -> Iterator[Check]:
         what = N_("line {line} names a user by an e-mail that no user of Clint has")
         mend = N_("write the e-mail of a user of Clint there, or invite the person in Clint")
         yield check(label, what, State.WRONG, mend, "api.user", **facts, line=line)
-    if not wrong:
+    if not wrong and all(one["there"] for one in use.needs["origins"]):
         what = N_("the origin, stages, statuses and users that it names are there")
         yield check(label, what, **facts)
 

@@ -94,14 +94,19 @@ class _Trial:
         else:
             what = N_("it does not rename the contact: a deal field of a mapping may have `is: name`")
             yield check(N_("name of a deal"), what)
+        label = N_("fields that an update does not name")
         if other:
             api.update_deal(self.deal_id, fields={other: "depois"})
             deal = api.deal(self.deal_id)
             kept = deal is not None and deal.field(own) == key
-            what = N_("kept") if kept else N_("lost; the bridge writes all fields of a mapping each time, so none is")
+            if kept:
+                yield check(label, N_("kept"))
+            else:
+                what = N_("lost: each update of a deal empties the fields that its mapping does not write")
+                mend = N_("let the mapping write every field that the deals need; people's own fields are lost")
+                yield check(label, what, State.WARNING, mend, "api.fields_lost")
         else:
-            what = N_("not tried: Clint has no second text field of deals")
-        yield check(N_("fields that an update does not name"), what)
+            yield check(label, N_("not tried: Clint has no second text field of deals"))
         yield self._tags()
 
     def _found_by_lists(self, own: str, key: str, began_s: float) -> Iterator[Check]:

@@ -27,6 +27,7 @@ from bridge.alerts.send import Result
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL
 from bridge.asaas.webhooks import Problem, Webhooks, find_ours, needed_events, problems
+from bridge.clint.api import ClintApi
 from bridge.clint.directory import Directory
 from bridge.crypto import KEY_FILE, with_kept_key
 from bridge.embedded_redis import find_server, version_of
@@ -36,6 +37,7 @@ from bridge.journal import Journal, events, jobs, notices, receivers
 from bridge.journal import accounts as stored
 from bridge.journal.migrate import current, head
 from bridge.mapping import Mapping, ParseResult, Severity, read_directory
+from bridge.mapping.explain import funnels_of
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.findings import shown as quoted
 from bridge.mapping.model import ClintDirectory
@@ -443,12 +445,46 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
         of_token, clint = clint_api(Directory(runtime.clint_api))
         yield of_token
     yield from destinations(settings, mappings, clint)
+    if clint is not None and runtime.clint_api:
+        yield from _lacking(runtime, runtime.clint_api, mappings, clint)
     for account in settings.accounts.values() or [Account(DEFAULT)]:
         yield token(account, tokens_used(open_journal, account), runtime.clock_ms())
         of_key = key(account, settings.asaas_api_url, mappings)
         yield of_key
         if account.api_key and of_key.state is State.FINE:
             yield from _asaas(runtime, account, mappings)
+
+
+def _lacking(runtime: Runtime, api: ClintApi, mappings: Sequence[Mapping], clint: ClintDirectory) -> Iterator[Check]:
+    """Name the stages and fields that mappings write to API destinations and that Clint does not have."""
+    setup = runtime.setup
+    writing = [one for one in mappings if one.enabled and one.destinations & setup.api.keys()]
+    if not writing:
+        return
+    label = N_("what mappings need in Clint")
+    try:
+        fields = api.fields()
+    except ClintApiFailed as error:
+        yield check(label, error.what, State.WRONG, error.hint or _AGAIN, "api.away")
+        return
+    known = replace(setup, clint=replace(clint, fields=fields))
+    rows = funnels_of(writing, setup.root, known)
+    stages = [
+        one["stage"] for row in rows for origin in row["origins"] for one in origin["stages"] if one["there"] is False
+    ]
+    # Where Clint told no field at all, none is known to be missing.
+    told = any(fields.values())
+    keys = [one["key"] for row in rows for one in row["fields"] if told and one["there"] is False]
+    if lacking := list(dict.fromkeys([*stages, *keys])):
+        what = N_("stages and fields that mappings write and Clint does not have: {names}")
+        mend = N_("see what to make: bridge clint check, or Check Clint on Connections")
+        yield check(label, what, State.WRONG, mend, "api.lacking", names=", ".join(lacking[:MOST_NAMED]))
+    else:
+        yield check(label, N_("the stages and fields are there"))
+
+
+MOST_NAMED = 10
+"""So many stages and fields that Clint lacks are named."""
 
 
 def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -> Iterator[Check]:

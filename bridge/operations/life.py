@@ -29,7 +29,7 @@ from bridge.errors import (
     NotFound,
     UsageError,
 )
-from bridge.journal import destinations, events
+from bridge.journal import deals, destinations, events
 from bridge.journal.deliveries import NewDelivery
 from bridge.journal.queries import Row
 from bridge.mapping.explain import statuses
@@ -262,6 +262,7 @@ class Life:
         """Remove customers and charges at Asaas; note in `left` what is not removed."""
         for made in self._made[::-1]:
             whose = made.customer_id or made.mark
+            self._note_deals(made.customer_id)
             try:
                 for whose in [made.customer_id] if made.customer_id else self._charges.customers_marked(made.mark):
                     self._remove(whose)
@@ -273,6 +274,17 @@ class Life:
         """Return what is left at Asaas and in Clint; after an interrupted removal also what it did not come to."""
         why = Message(N_("the removal was interrupted"))
         return self.left + [Leftover("customer", one.customer_id or one.mark, why) for one in self._made]
+
+    def _note_deals(self, customer_id: str) -> None:
+        """Note each deal that the bridge wrote by Clint's API for a customer, also where no step confirmed it."""
+        try:
+            with self._runtime.journal.database.read() as connection:
+                rows = deals.deals_of(connection, [(self.account, customer_id)])
+        except JournalError:
+            return
+        known = {one.id for one in self.left} | {None}
+        why = Message(N_("deals stay in Clint"))
+        self.left += [Leftover("deal", row["deal_id"], why) for row in rows if row["deal_id"] not in known]
 
     def _remove(self, customer_id: str) -> None:
         for payment_id in self._charges.charges_of(customer_id):

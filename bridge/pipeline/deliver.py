@@ -616,7 +616,8 @@ class Recorder:
         after = before
         for subject, answer in answers:
             if answer.outcome is Outcome.REMOVED:
-                reason = answer.detail.to_json()
+                # The code says what to do about it: `pause_code`.
+                reason = Message(answer.detail.id, {**answer.detail.facts, "code": answer.code}).to_json()
                 destinations.pause(connection, before.name, reason, now_ms)
                 log.warning("destination.paused", destination=before.name, code=answer.code)
                 before = replace(before, paused_ms=now_ms, paused_reason=reason)

@@ -65,12 +65,24 @@ def turn(site: Site, **knobs: Any) -> None:
     asking.post(f"{site.bridge.clint_url}/_sim/knobs", json=knobs).raise_for_status()
 
 
+def deals_in(site: Site) -> set[str]:
+    """Return the ids of all deals of the simulated Clint."""
+    url, found = f"{site.bridge.clint_url}/v1/deals", set()
+    with asking.client(headers={"api-token": DEFAULT_TOKEN}, timeout=10) as clint:
+        for status in ("OPEN", "WON", "LOST"):
+            answer = clint.get(url, params={"status": status, "limit": 200}).json()
+            found |= {str(one["id"]) for one in answer["data"]}
+    return found
+
+
 def test_each_step_is_in_the_stage_and_status_that_the_mapping_names(site: Site) -> None:
     """Both are named in what was expected, and both instalments of the plan have their own deal."""
+    before = deals_in(site)
     found = site.try_it("--scenario", "life", status=0)
     goals = {step["step"]: step["lines"][-1] for step in found["steps"] if step["lines"]}
 
     assert found["proved"]
+    assert {one["id"] for one in found["left"] if one["kind"] == "deal"} == deals_in(site) - before
     assert goals["removed"]["expected"] == "a deal, by destination vendas, stage Paga, status Lost"
     assert goals["overdue"]["expected"] == "a deal, by destination vendas, stage Vencida, status Open"
     assert {line["verdict"] for line in goals.values()} == {"proved"}

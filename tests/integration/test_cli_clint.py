@@ -151,6 +151,8 @@ def test_names_that_clint_does_not_have(bridge: Bridge) -> None:
 def test_an_origin_that_clint_does_not_have(bridge: Bridge) -> None:
     """The destination's and the mapping's own; several of one name ask for the id."""
     assert bridge.todo(CLINT_ORIGIN_VENDAS="Venda")["api.origin"]["origins"] == "Vendas"
+    gone = bridge.check(CLINT_ORIGIN_VENDAS="Venda")[1]
+    assert [one["state"] for one in gone if "mapping" in one["facts"]] == []
 
     bridge.commands.has_mapping("cobranca", MAPPING.replace("funnel:\n", "funnel:\n  origin: Suporte\n"))
     assert bridge.todo()["api.origin"]["mapping"] == "cobranca"
@@ -258,7 +260,7 @@ def test_a_clint_that_does_otherwise(bridge: Bridge) -> None:
     found = tried(bridge, CLINT_DEAL_APPEARS_S="0.5")
     codes = {one["code"] for one in found.values()}
 
-    assert {"api.deal_name", "api.late", "api.tags"} <= codes
+    assert {"api.deal_name", "api.late", "api.tags", "api.fields_lost"} <= codes
     assert found["fields that an update does not name"]["value"].startswith("lost")
 
 
@@ -328,3 +330,32 @@ def test_doctor_looks_at_api_destinations(bridge: Bridge) -> None:
     assert {one["state"] for one in fine if one["name"] in {"CLINT_API_TOKEN", "destination vendas"}} == {"fine"}
     assert "api.origin" in {one["code"] for one in gone}
     assert "api.token" in {one["code"] for one in refused}
+
+
+def test_explain_shows_the_deal_of_an_api_destination(bridge: Bridge, tmp_path: Path) -> None:
+    """The destination's kind is known from the environment and the journal: one line of the file switches it."""
+    plain = MAPPING.split("funnel:")[0] + MAPPING[MAPPING.index("contact:") :]
+    bridge.commands.has_mapping("cobranca", plain)
+    event = tmp_path / "event.json"
+    event.write_text('{"event": "PAYMENT_CREATED", "payment": {"id": "pay_1", "status": "PENDING"}}')
+    customer = tmp_path / "customer.json"
+    customer.write_text('{"email": "ana@example.com"}')
+    given = ("mappings", "explain", "cobranca", "--event", str(event), "--with", f"customer={customer}", "--json")
+    (told,) = bridge.commands.run(*given).json
+    (by_webhook,) = bridge.commands.run(*given, CLINT_ORIGIN_VENDAS="").json
+
+    assert told["funnel"]["key"] == "pay_1"
+    assert "funnel" not in by_webhook
+
+
+def test_doctor_names_what_mappings_need_and_clint_lacks(bridge: Bridge) -> None:
+    """All is fine only where stages and fields are there; the check of Clint says what to make."""
+    fine = bridge.commands.run("doctor", "--json").json
+    bridge.clint.crm.fields["DEAL"].pop(KEY_FIELD)
+    bridge.commands.has_mapping("cobranca", MAPPING.replace("Paga}", "Pagas}"))
+    (lacking,) = [one for one in bridge.commands.run("doctor", "--json").json if one["code"] == "api.lacking"]
+
+    assert "api.lacking" not in {one["code"] for one in fine}
+    assert lacking["state"] == "wrong"
+    assert "Pagas" in lacking["value"]
+    assert KEY_FIELD in lacking["value"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge.crypto import new_key
-from bridge.journal import jobs
+from bridge.journal import destinations, jobs, revisions
+from bridge.messages import Message
 from bridge.simulator.clint.account import DEFAULT_TOKEN
 from bridge.simulator.serve import Served
 from tests.console import VIEWER, Browser, Console, finish_jobs, opened_console
@@ -169,3 +172,59 @@ def test_without_a_token_the_page_says_what_it_gives(tmp_path: Path) -> None:
     assert page.count("CLINT_API_TOKEN") >= 2
     assert "Elite" in page
     assert "/connections/clint/check" not in page
+
+
+def test_what_changes_says_which_stage_clint_does_not_have(console: Console, me: Browser) -> None:
+    """Before a save with the name that is meant, and again after it."""
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    finish_jobs()
+    console.runtime.clint_names()  # a person has opened the editor before
+    text = MAPPING.replace("PAYMENT_RECEIVED", "PAYMENT_CONFIRMED")
+    with console.journal.database.write() as connection:
+        revisions.import_text(connection, "paga", MAPPING, "console", "", console.clock())
+        base = revisions.newest(connection, "paga")
+    form: dict[str, Any] = {"text": text, "base": str(base.id if base else 0), "tab": "yaml", "came": "yaml"}
+    asked = me.post("/mappings/paga/draft", **form)
+    changes = me.get(asked.location).text
+    me.post("/mappings/paga", **form)
+    saved = me.get("/mappings/paga?tab=yaml").text
+
+    for page in (changes, saved):
+        assert "no stage &#39;Pagas&#39; in origin &#39;Vendas&#39;; did you mean Paga?" in page
+
+
+def test_a_failing_origin_leads_to_the_check_of_clint(console: Console, me: Browser) -> None:
+    """The test of a webhook's payload has no page for it."""
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    with console.journal.database.write() as connection:
+        before = destinations.load(connection)["vendas"]
+        failing = replace(before, state="open", opens=2, until_ms=console.clock() + 60_000)
+        destinations.save(connection, before, failing)
+    page = me.get("/attention").text
+
+    assert "/connections/destinations/vendas/test" not in page
+    assert 'action="/connections/clint/check"' in page
+
+
+def test_a_pause_by_the_api_says_what_its_code_needs(console: Console, me: Browser) -> None:
+    """A refused token asks for a token, not for another URL."""
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    why = Message("the Clint API refused the token, got {status}", {"status": 401, "code": "clint.token"})
+    with console.journal.database.write() as connection:
+        destinations.pause(connection, "vendas", why.to_json(), console.clock())
+    page = me.get("/attention").text
+
+    assert "CLINT_API_TOKEN" in page
+    assert "Enter the new URL" not in page
+
+
+def test_removing_an_origin_does_not_speak_of_a_url(console: Console, me: Browser) -> None:
+    """What is forgotten is which origin the destination leads to."""
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    finish_jobs()
+    asked = me.get("/connections/destinations/vendas/remove").text
+    me.post("/connections/destinations/vendas/remove")
+
+    assert "Remove the destination" in asked
+    assert "Remove the URL" not in asked
+    assert "vendas" not in console.runtime.destinations

@@ -26,6 +26,7 @@ from bridge.model import lane_of
 from bridge.pipeline.deals import DOUBLED, DealSender
 from bridge.pipeline.deliver import Deliverer, DeliveryRules
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
+from bridge.reasons import pause_code
 from bridge.redis_client import OptionalRedis
 from bridge.settings import origin_url
 from bridge.simulator.clint.account import DEFAULT_TOKEN, KEY_FIELD
@@ -750,6 +751,9 @@ def test_what_clint_answers_is_a_reason_of_its_own(world: World, status: int, co
 
     assert (row["reason_code"], row["waiting"]) == (code, waiting)
     assert world.clint.deals == []
+    with world.journal.database.read() as connection:
+        (kept,) = destinations.load(connection).values()
+    assert pause_code(kept.paused_reason) == (code if waiting == "paused" else "")
 
 
 def test_retry_after_is_kept_to(world: World) -> None:

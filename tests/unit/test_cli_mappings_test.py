@@ -173,3 +173,17 @@ def test_watch_ends_also_as_the_background_job_of_a_shell(commands: Commands, nu
         process.send_signal(number)
 
         assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("command", ["test", "lint", "show", "checklist"])
+def test_a_mapping_is_given_by_its_name_or_its_file(commands: Commands, command: str) -> None:
+    """All commands about one mapping take both."""
+    commands.has_mapping("a", TEXT)
+    commands.has_mapping("b", TEXT.replace("grande", "outra"))
+    more = ("--no-environment",) if command == "lint" else ()
+    by_name = commands.run("mappings", command, "a", "--json", *more)
+    by_file = commands.run("mappings", command, f"{commands.mappings}/a.yaml", "--json", *more)
+
+    assert by_name.json == by_file.json
+    assert by_name.status == by_file.status
+    assert commands.run("mappings", "test", "c").status == 2

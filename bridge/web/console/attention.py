@@ -25,7 +25,7 @@ from bridge.operations import actions, bulk
 from bridge.operations.bulk import BulkAction
 from bridge.operations.causes import facts_of
 from bridge.operations.explain import Preview, Unheard
-from bridge.reasons import Reason, notice_words, reason
+from bridge.reasons import Reason, notice_words, pause_code, reason
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.events import day_ms, period
@@ -88,6 +88,7 @@ def index(status: int = 200, faults: Mapping[str, str] | None = None) -> Respons
         unseen=sum(card.noted is None or card.noted.seen_by is None for card in cards),
         resolved=resolved,
         broken=layout.broken_files(),
+        by_api={name for name in runtime.destinations if runtime.is_api(name)},
         failed_to=sorted({cause.about for cause in standing if cause.kind is Kind.DEAD}),
         mappings=sorted(listening),
         known_mappings={one.name for one in layout.seen_mappings()},
@@ -119,13 +120,15 @@ def _card(
     for dead in (cause,) if cause.kind is Kind.DEAD else cause.dead:
         of_dead = facts if dead is cause else causes.dead_facts(connection, dead.dead_filter(person.accounts))
         decisions += [(dead, action, number) for action, number in _possible(of_dead, listening).items() if number]
+    row = kept.get(cause.about) if cause.kind in {Kind.DEAD, Kind.PAUSED, Kind.CIRCUIT} else None
+    code = pause_code(row.paused_reason) if row and cause.kind is Kind.PAUSED else cause.code
     return Card(
         cause,
         title_of(cause),
         facts,
-        reason(cause.code),
+        reason(code),
         noted,
-        kept.get(cause.about) if cause.kind in {Kind.DEAD, Kind.PAUSED, Kind.CIRCUIT} else None,
+        row,
         decisions,
         lines(connection, queries.events_of(connection, facts.sample)) if facts.sample else [],
         anchors,

@@ -453,18 +453,22 @@ def _back_to_switching() -> ResponseReturnValue | None:
 def ask_to_remove_destination(name: str) -> ResponseReturnValue:
     setting = _setting(name)
     with runtime.journal.database.read() as connection:
-        layout.found(setting or stored.destinations(connection).get(name))
+        url = layout.found(setting or stored.destinations(connection).get(name))
         waiting = accounts.open_deliveries(connection, name)
     active = [one.mapping for one in runtime.mappings.current() if one.mapping.enabled]
     named = [one.description or one.name for one in active if name in one.destinations]
-    return layout.page("destination_remove.html", name=name, setting=setting, waiting=waiting, mappings=named)
+    return layout.page(
+        "destination_remove.html", name=name, setting=setting, waiting=waiting, mappings=named, origin=origin_of(url)
+    )
 
 
 @pages.post("/connections/destinations/<name>/remove")
 def remove_destination(name: str) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
-        layout.found(stored.destinations(connection).get(name))
+        url = layout.found(stored.destinations(connection).get(name))
     accounts.remove_destination(runtime.journal, person.actor, runtime.clock_ms(), name)
     took_effect()
-    layout.flash_message(_("The URL of {name} is removed.", name=name))
+    was_url = origin_of(url) is None
+    text = _("The URL of {name} is removed.", name=name) if was_url else _("Destination {name} is removed.", name=name)
+    layout.flash_message(text)
     return layout.go("console.connections.show")

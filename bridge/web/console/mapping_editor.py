@@ -145,7 +145,8 @@ def previewed(mapping: Mapping | None, against: str) -> dict[str, Any]:
 def read(name: str, text: str) -> ParseResult:
     """Parse a text as the mapping of that name, beside the other active mappings."""
     others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
-    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", known_setup())], others)
+    known = known_setup()
+    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", known)], others, known)
     return found
 
 
@@ -159,6 +160,14 @@ def known_setup() -> Setup:
     with suppress(NoAnswerYet, ConsoleBusy):
         return replace(setup, clint=external_call(runtime.clint_names, CLINT_S) if setup.api else None)
     return setup
+
+
+MOST_LACKING = 5
+
+
+def lacking(name: str, text: str) -> list[Finding]:
+    """Return what lint says of names that Clint does not have, the first few."""
+    return [one for one in read(name, text).findings if one.code.startswith("clint.")][:MOST_LACKING]
 
 
 def finding_words(finding: Finding) -> Markup:

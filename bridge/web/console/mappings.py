@@ -42,7 +42,7 @@ from bridge.settings import DEFAULT
 from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import known
-from bridge.web.console.mapping_editor import known_setup, read
+from bridge.web.console.mapping_editor import known_setup, lacking, read
 
 pages = Blueprint("mappings", __name__)
 
@@ -383,6 +383,7 @@ def _change(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         tests=len(mapping.tests),
         lines=difference(active, text)[2:],
         overlaps=overlaps_of(mapping) if mapping.enabled else [],
+        lacking=lacking(name, text),
         days=[day for day in RECENT_DAYS if mapping.enabled and _events_of_day(mapping, day, limit=1)],
         **_about(name, text, base, mapping),
         **more,
@@ -415,6 +416,8 @@ def store(name: str) -> ResponseReturnValue:
         drafts.remove(connection, about, _owner())
     if kept is None:
         layout.flash_message(_("The text was active already; nothing changed."), "neutral")
+    else:
+        _flash_lacking(name, text)
     if (day := request.form.get("run")) in RECENT_DAYS:
         return _replay_day(name, found.mapping, day)
     if "run" in request.form:
@@ -526,9 +529,15 @@ def switch(name: str) -> ResponseReturnValue:
         keep(name, text, active.id, action="mapping.switched_on" if on else "mapping.switched_off")
     except MappingChanged as error:
         return _go_on(name, name, {**shown, "refused": "changed", "error": error.text()})
+    _flash_lacking(name, text if on else "")
     if NAME.fullmatch(then := request.form.get("then", "")):
         return layout.go("console.mappings.switching", name=then)
     return layout.go("console.mappings.listed")
+
+
+def _flash_lacking(name: str, text: str) -> None:
+    for one in lacking(name, text) if text else ():
+        layout.flash_message(one.text()[:1].upper() + one.text()[1:], "warning")
 
 
 @pages.get("/mappings/<name>/checklist")

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bridge.alerts.plan import BEHIND_MS, find_problems, notice_changes
 from bridge.journal.destinations import Destination
 from bridge.journal.notices import Notice, Resolved, StoredNotice
+from bridge.messages import Message
 from bridge.model import NoticeLevel
+from bridge.reasons import REASONS
 from tests.factories import NOW_MS
 
 FINE: dict[str, Any] = {
@@ -64,6 +68,15 @@ def test_a_destination_that_takes_nothing() -> None:
         ("destination.circuit_open", "b", NoticeLevel.WARNING),
     ]
     assert "it was removed" in str(notices[0].detail)
+
+
+@pytest.mark.parametrize("code", ["clint.token", "clint.plan", "clint.origin_gone", "clint.key_not_kept", "clint.url"])
+def test_a_pause_asks_for_what_its_code_needs(code: str) -> None:
+    """A refused token is not mended by another URL; the words are those of docs/errors.md."""
+    why = Message("Clint said {status}", {"status": 401, "code": code})
+    (told,) = found(destinations=[Destination("a", paused_ms=1, paused_reason=why.to_json())])
+
+    assert told.mend.id == REASONS[code].todo
 
 
 def test_events_that_no_worker_takes() -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.errors import ExpressionFailed, NoDealKey, StageError
-from bridge.mapping import Mapping, Setup, parse_mapping
+from bridge.mapping import Mapping, Setup, parse_mapping, with_overlaps
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.context import build_context
 from bridge.mapping.evaluate import build_deal, build_payload, flat, spread
 from bridge.mapping.explain import checklist, explained, statuses
 from bridge.mapping.model import ClintDirectory
 from bridge.mapping.testing import parts_of, run
+from bridge.messages import Message
 
 HEAD = "events: [PAYMENT_*, SUBSCRIPTION_*, INVOICE_*, TRANSFER_*]\n"
 CONTACT = "contact: {nome: customer.name, email: customer.email}\n"
@@ -354,7 +356,7 @@ def test_coverage_counts_the_values_of_the_funnel() -> None:
 def test_checklist_says_what_clint_lacks() -> None:
     """Origin, stages and fields of the account, also one whose key Clint has cut; what Clint has of itself is there."""
     clint = ClintDirectory(
-        origins={"ori_1": ("vendas", (("sta_1", "Nova"),)), "ori_2": ("Outra", ())},
+        origins={"ori_1": ("vendas", (("sta_1", "Nova"), ("sta_2", "Pago"))), "ori_2": ("Outra", ())},
         fields={"deal": {"codigo": "TEXT", "uma_chave_muito_compr": "TEXT"}},
     )
     known = Setup(None, None, api={"default": "Outra"}, clint=clint)
@@ -362,13 +364,14 @@ def test_checklist_says_what_clint_lacks() -> None:
 
     found = checklist([], mapping_of(more), known=known)
 
+    meant = {"hint": Message("; did you mean {word}?", {"word": "Pago"})}
     (row,) = found["funnels"]
     assert (found["integrations"], found["keys"], row["destination"]) == ([], [], "default")
     assert row["origins"] == [
         {
             "origin": "Vendas",
             "there": True,
-            "stages": [{"stage": "Nova", "there": True}, {"stage": "Paga", "there": False}],
+            "stages": [{"stage": "Nova", "there": True}, {"stage": "Paga", "there": False, **meant}],
             "statuses": ["won", "open"],
         }
     ]
@@ -392,3 +395,22 @@ def test_destination_by_the_api_is_no_integration() -> None:
 
     assert (found["funnels"], [row["integration"] for row in found["integrations"]]) == ([], ["default"])
     assert statuses([mapping]) == {}
+
+
+def test_two_destinations_of_one_origin_are_noted() -> None:
+    """Both mappings write the same deal; another origin, or a webhook, is none of that."""
+    known = replace(API, api={"vendas": "Vendas", "default": "vendas", "outra": "Outra"})
+    first = parse_mapping(f"{HEAD}{CONTACT}send_to: vendas\n{WHOLE}", "a.yaml", known)
+    codes = {}
+    for to in ("default", "outra", "vendas"):
+        second = parse_mapping(f"{HEAD}{CONTACT}send_to: {to}\n", "b.yaml", replace(known, destinations=None))
+        codes[to] = {one.code for one in with_overlaps([first, second], known=known)[1].findings}
+
+    assert {to for to, found in codes.items() if "mapping.same_origin" in found} == {"default"}
+
+
+def test_deals_that_no_event_moves_are_noted() -> None:
+    """Without stage and status a paid deal stays open in the first stage; of a webhook that is not known."""
+    for known, more, is_noted in ((API, "", True), (WEBHOOKS, "", False), (API, WHOLE, False)):
+        read = parse_mapping(f"{HEAD}{CONTACT}send_to: vendas\n{more}", "m.yaml", known)
+        assert ("funnel.no_place" in {one.code for one in read.findings}) is is_noted
