@@ -322,13 +322,13 @@ def test_another_key_of_a_connected_account_is_told_of_before_it_is_stored(
     console: Console, me: Browser, asaas: AsaasSimulator
 ) -> None:
     """Asaas gives both keys the same wallet; a key that may not read it, or of the other environment, tells nothing."""
-    first = me.post("/connections/new-account", key=DEFAULT_KEY).text
+    first = me.post("/connections/new-account", key=DEFAULT_KEY, follow=True).text
     connect(me, url="http://127.0.0.1:9")
-    again = me.post("/connections/new-account", key=OTHER_KEY).text
-    own = me.post("/connections/default/key", key=OTHER_KEY).text
-    production = me.post("/connections/new-account", key=REAL_KEY).text
+    again = me.post("/connections/new-account", key=OTHER_KEY, follow=True).text
+    own = me.post("/connections/default/key", key=OTHER_KEY, follow=True).text
+    production = me.post("/connections/new-account", key=REAL_KEY, follow=True).text
     asaas.faults.answers(403, path="/v3/wallets")
-    unread = me.post("/connections/new-account", key=OTHER_KEY).text
+    unread = me.post("/connections/new-account", key=OTHER_KEY, follow=True).text
 
     warning = "same account at Asaas as default"
     assert warning in again

@@ -14,6 +14,7 @@ from bridge.crypto import new_key
 from bridge.journal import audit, revisions
 from bridge.model import DeliveryState
 from bridge.pipeline.active_mappings import MappingFiles
+from bridge.simulator.clint.account import INTEGRATIONS
 from tests.console import Console, finish_jobs, opened_console
 from tests.factories import incoming, keep, owe, put_in_state
 
@@ -30,6 +31,8 @@ tests:
     with: {customer: samples/customer_pf.json}
     expect: {valor: "150.00"}
 """
+
+CLINT = "https://functions-api.clint.digital/endpoints/integration/webhook"
 
 
 @pytest.fixture
@@ -305,7 +308,7 @@ def test_a_missing_destination_leads_to_its_form_and_back(sqlite_url: str, tmp_p
         links = [unescape(link) for link in re.findall(r'href="(/connections/new-destination\?[^"]*)"', page)]
         form = browser.get(links[0]).text
         back = [
-            browser.post(link, name=name, url=f"https://clint.example/{name}").headers["Location"]
+            browser.post(link, name=name, url=f"{CLINT}/{INTEGRATIONS[name]}").headers["Location"]
             for link, name in zip(links, ("pagas", "vencidas"), strict=True)
         ]
         ready = browser.get("/mappings/funil/switch").text

@@ -22,7 +22,7 @@ from tests.factories import incoming, keep
 
 PAGA = """
 description: Cobrança paga
-events: [PAYMENT_RECEIVED]
+events: [PAYMENT_CONFIRMED]
 filter:
   all:
     - field: payment.value

@@ -114,6 +114,10 @@ def setup_of(case: dict[str, Any], root: Path) -> Setup:
     return Setup(accounts, frozenset({*api, "vencidas"}), root, api=api, clint=clint)
 
 
+ASIDE = "funnel.no_place"
+"""A note on most of the short cases about deals, which set no stage; test_deals tries it."""
+
+
 @pytest.mark.parametrize("table", CASES)
 def test_text_gives_exactly_these_findings(table: str, root: Path) -> None:
     """Every finding of every case: place, severity, code and message, in the order of the file."""
@@ -129,7 +133,8 @@ def test_text_gives_exactly_these_findings(table: str, root: Path) -> None:
 
         name = case["name"]
         expected[name] = case["findings"]
-        found[name] = [f"{one.line}:{one.column} {one.severity} {one.code}: {one.message}" for one in read.findings]
+        told = [one for one in read.findings if one.code != ASIDE]
+        found[name] = [f"{one.line}:{one.column} {one.severity} {one.code}: {one.message}" for one in told]
         assert (read.mapping is None) == any(one.severity is Severity.ERROR for one in read.findings), name
         assert took_s < 5, name
     assert found == expected
@@ -144,7 +149,7 @@ def test_advice_that_is_followed_gives_a_mapping_that_works(root: Path) -> None:
         known = setup_of(case, root) if case.get("deals") else Setup(None, None, root)
         read = parse_mapping(case["text"].replace(old, new), "m.yaml", known)
 
-        assert [str(finding) for finding in read.findings] == [], case["name"]
+        assert [str(finding) for finding in read.findings if finding.code != ASIDE] == [], case["name"]
         assert read.mapping is not None
         name = case.get("event", read.mapping.events[0])
         context = build_context(name, "payment", {"payment": PAYMENT}, "default", "production", FETCHED, today=TODAY)
