@@ -411,7 +411,7 @@ class DemoLog(LiveLog):
 
 
 def _deal_line(deal: dict[str, Any], before: str | None, stage: str | None, status: str | None, last: Any) -> str:
-    """Return what became of a deal; `last` is what else there is to say."""
+    """Return the line about a change of a deal; `last` is the text at its end."""
     moved = before not in {None, stage}
     what = _("new deal") if before is None else _("deal moved") if moved else _("deal updated")
     place = f"{before} → {stage}" if moved else stage

@@ -1,4 +1,4 @@
-"""`bridge test-charge --scenario life`: a table of steps, each with what was expected and what was seen.
+"""`bridge test-charge --scenario life`: a table of steps, with the expected deal and the one in Clint.
 
 Exit status 0 means that every step that the sandbox can do is proved. What was made at Asaas is removed, also after
 Ctrl-C.
@@ -7,7 +7,6 @@ Ctrl-C.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -34,7 +33,7 @@ _STYLES = {
 
 
 def run_life(runtime: Runtime, account: str, order: ChargeRequest, timeout_s: float, *, as_json: bool) -> bool:
-    """Do the steps and print their table; return whether all that can be done are proved."""
+    """Do the steps and print their table; return whether every step that was not skipped is proved."""
     printer = LifePrinter(quiet=as_json)
     life = Life(runtime, account, order, printer, timeout_s)
     try:
@@ -55,15 +54,6 @@ class LifePrinter(LiveLog):
 
     def begins(self, step: Step) -> None:
         self.print("bridge", _("step: {step}", step=_(step.title)), "bold")
-
-    @contextmanager
-    def waiting(self, for_events: Sequence[str]) -> Iterator[None]:
-        """Show on a terminal that these events are being waited for."""
-        if not is_terminal() or self.out.quiet:
-            yield
-            return
-        with self.out.status(_("waiting for {events}", events=_(" or ").join(map(event_label, for_events)))):
-            yield
 
     def ends(self, result: StepResult) -> None:
         reasons = "; ".join(plain(one.what) for one in result.reasons)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -301,6 +302,15 @@ class LiveLog:
         time = datetime.now(BRASILIA).strftime("%H:%M:%S")
         head = ((time, "dim"), "  ", (f"{kind:<7}", _KIND_STYLES.get(kind, "cyan")), " " * (indent + 1))
         self.out.print(Text.assemble(*head, (plain(text), style)), soft_wrap=True)
+
+    @contextmanager
+    def waiting(self, for_events: Sequence[str]) -> Iterator[None]:
+        """Show on a terminal that these events are being waited for."""
+        if not is_terminal() or self.out.quiet:
+            yield
+            return
+        with self.out.status(_("waiting for {events}", events=_(" or ").join(map(event_label, for_events)))):
+            yield
 
     def news(self, seen: Iterable[tuple[Row, list[tuple[Row, list[Row]]]]], now_ms: int) -> bool:
         """Print the changes of these events, each with its deliveries and their attempts; return whether any came."""

@@ -7,8 +7,6 @@ made only after a person typed a confirmation, and the bridge never pays it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,10 +18,10 @@ from bridge.cli.events import event_data
 from bridge.cli.life import run_life
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import asaas_account_option, opened_runtime
-from bridge.cli.output import LiveLog, is_terminal, json_option, plain, show_json
+from bridge.cli.output import LiveLog, json_option, plain, show_json
 from bridge.errors import BridgeError, UsageError
 from bridge.formats import Formats
-from bridge.mapping.catalogue import event_label, status_words
+from bridge.mapping.catalogue import status_words
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, Message, _
 from bridge.operations.proof import Verdict
@@ -229,15 +227,6 @@ _VERDICTS = {
 
 class RunPrinter(LiveLog):
     """Prints the steps of a test charge and what becomes of its events."""
-
-    @contextmanager
-    def waiting(self, for_events: Sequence[str]) -> Iterator[None]:
-        """Show on a terminal that these events are being waited for."""
-        if not is_terminal() or self.out.quiet:
-            yield
-            return
-        with self.out.status(_("waiting for {events}", events=_(" or ").join(map(event_label, for_events)))):
-            yield
 
     def step(self, code: str, /, **values: object) -> None:
         kind, text = _STEPS[code]

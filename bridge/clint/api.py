@@ -41,7 +41,7 @@ BUSY_PAUSE_S = 1.0
 CLOCK_TOLERANCE_MS = 2_000
 """`Date` has whole seconds; a smaller difference of the clocks counts as none."""
 PAGE = 200
-"""Clint gives up to 1,000 rows; an answer of so many deals could be larger than the client reads."""
+"""Rows of one request. Clint allows 1,000, but the answer could exceed the client's limit of bytes."""
 MOST_PAGES = 50
 NEWEST = 1_000
 """How many deals of each status a look at the newest ones reads."""

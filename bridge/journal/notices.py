@@ -18,7 +18,7 @@ from bridge.model import NoticeLevel
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A problem for the operator: `detail` says what it is, `mend` what to do."""
+    """A problem for the operator: its description (`detail`) and the advice (`mend`)."""
 
     code: str
     about: str
@@ -29,7 +29,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class StoredNotice:
-    """A row of `notices`; `detail` and `mend` are `Message.to_json()`, or sentences of an older version."""
+    """A row of `notices`; `detail` and `mend` are `Message.to_json()`; older versions stored sentences."""
 
     id: int
     code: str

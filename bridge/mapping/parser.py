@@ -226,7 +226,7 @@ def _closing(text: str, start: int) -> int | None:
 
 
 def _funnel(entries: Block, findings: Findings) -> Funnel:
-    """Return what the file says about deals by the API; what was refused is left out."""
+    """Return the deal settings of a file without its refused parts."""
     node = entries.value("funnel")
     block = read_block(node, spec.FUNNEL, "funnel", findings) if node else None
     per = _deal_key(entries.value("one_deal_per"), findings)
@@ -268,7 +268,7 @@ def _funnel_value(block: Block, name: str, findings: Findings) -> Field | None:
 
 
 def _tags(node: Node | None, findings: Findings) -> Iterator[Field]:
-    """Yield the tags of a list, or of one alone; a text without a block stands for itself."""
+    """Yield each tag of a list or the only one; a plain text is a fixed tag."""
     for item in node.items if isinstance(node, Sequence) else [node] if node else []:
         key = Scalar(item.line, item.column, f"{model.FUNNEL}.tags", plain=True, inline=False)
         if isinstance(item, MappingNode):

@@ -307,7 +307,7 @@ def _doubled_key(label: str, key: str, ids: list[str], ours: set[str], facts: di
     mine = [one for one in ids if one in ours]
     more: dict[str, Any] = {
         "ids": ", ".join(ids),
-        # An expression of a mapping may give anything, so only codes of Asaas are told.
+        # A mapping's expression may give personal data, so only ids of Asaas are shown.
         "key": key if _OF_ASAAS.fullmatch(key) else "…",
         "mine": ", ".join(mine),
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import combinations
 
 from bridge.mapping import Mapping, Setup
 from bridge.mapping.lint import may_divide, shared_events
@@ -67,7 +68,13 @@ def groups(mappings: Iterable[Mapping], setup: Setup) -> list[tuple[Mapping, lis
     A mapping that meets many comes before those that meet it.
     """
     enabled = [one for one in mappings if one.enabled]
-    met = {one.name: [each for each in overlaps(one, enabled, setup) if not each.divided] for one in enabled}
+    met: dict[str, list[Overlap]] = {one.name: [] for one in enabled}
+    for one, other in combinations(enabled, 2):  # what one meets of the other, the other meets of it
+        for found_here in overlaps(one, [other], setup):
+            if not found_here.divided:
+                met[one.name].append(found_here)
+                mirrored = replace(found_here, other=one, here=found_here.there, there=found_here.here)
+                met[other.name].append(mirrored)
     told: set[str] = set()
     found = []
     for one in sorted(enabled, key=lambda each: (-len(met[each.name]), each.name)):

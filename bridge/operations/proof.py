@@ -76,7 +76,7 @@ class Code(StrEnum):
 
 
 NO_FAULT = frozenset({Code.LATER, Code.AMBIGUOUS, Code.CHANGED})
-"""Findings that another delivery or a person explains: nothing is to be mended."""
+"""Findings that another delivery or a person explains; they raise no notice."""
 
 
 def recorded_verdict(state: str | None, detail: str | None) -> Verdict | None:
@@ -280,7 +280,7 @@ class Written:
     sent_ms: int
     """The start of the first attempt."""
     done_ms: int
-    """The end of the last one: what is changed later was changed by somebody else."""
+    """The end of the last attempt. Somebody else made any later change."""
     origin: str = ""
     """Name or id of the origin; empty where it is not known any more."""
     is_kept: bool = False

@@ -31,6 +31,7 @@ from bridge.mapping.model import FUNNEL
 from bridge.messages import N_, Message, read_message
 from bridge.model import AttemptFinished, DeliveryState, Outcome, Waiting, idempotency_key, trace_id, traceparent
 from bridge.pipeline import policy
+from bridge.pipeline.deals import DealSender
 from bridge.pipeline.policy import FairShares, is_stale
 from bridge.settings import Settings
 from bridge.telemetry import NO_TELEMETRY, Telemetry
@@ -66,29 +67,6 @@ class Client(Protocol):
         may_start: Callable[[], bool],
     ) -> None:
         """Post JSON text and call `on_result` with the answer; with None where `may_start` returned False."""
-
-
-class DealClient(Protocol):
-    """Brings deliveries of API destinations to Clint's API."""
-
-    @property
-    def at_once(self) -> int:
-        """How many deliveries it works on at once; no more are handed to it."""
-
-    def send_later(
-        self,
-        delivery: DueDelivery,
-        lease: Lease,
-        origin: str,
-        on_result: Callable[[Answer | None], None],
-        *,
-        may_start: Callable[[], bool],
-    ) -> None:
-        """Write the delivery's deal and call `on_result` with the answer.
-
-        `may_start` is called before every write in Clint; where it returns False nothing more is written, and the
-        result is None.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +154,7 @@ class Deliverer:
         pace: Pacing | None = None,
         observer: Telemetry = NO_TELEMETRY,
         accounts: Collection[str] = (),
-        deals: DealClient | None = None,
+        deals: DealSender | None = None,
     ) -> None:
         self._journal = journal
         self._telemetry = observer
@@ -504,7 +482,7 @@ def send(
     *,
     longest_ms: int,
     clock_ms: Callable[[], int],
-    deals: DealClient | None = None,
+    deals: DealSender | None = None,
 ) -> None:
     """Start to send one delivery; `on_result` gets the result, in a thread that must not block.
 

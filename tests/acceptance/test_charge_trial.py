@@ -44,6 +44,14 @@ class Site:
         """The address of the web process."""
         return f"http://127.0.0.1:{self.bridge.web_ports[0]}"
 
+    def register(self) -> None:
+        """Register the webhook at Asaas, and keep how it was registered."""
+        registered = self.commands.run("webhook", "register", "--url", self.url)
+        assert registered.status == 0, registered.err
+        (webhook,) = self.asaas_api.get("/webhooks").json()["data"]
+        names = ("name", "url", "email", "enabled", "interrupted", "apiVersion", "sendType", "events")
+        self.registered = {**{name: webhook[name] for name in names}, "authToken": TOKEN}
+
     def try_it(self, *arguments: str, status: int, **environ: str) -> Any:
         """Run a test charge and return what its --json says."""
         said = self.commands.run("test-charge", "--json", *arguments, **environ)
@@ -95,11 +103,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, emptied_redis_url: str) -> It
         bridge.asaas("keys", keys=[DEFAULT_KEY, PRODUCTION_KEY])
         bridge.start()
         site = Site(bridge, scratch)
-        registered = site.commands.run("webhook", "register", "--url", site.url)
-        assert registered.status == 0, registered.err
-        (webhook,) = site.asaas_api.get("/webhooks").json()["data"]
-        names = ("name", "url", "email", "enabled", "interrupted", "apiVersion", "sendType", "events")
-        site.registered = {**{name: webhook[name] for name in names}, "authToken": TOKEN}
+        site.register()
         yield site
         site.close()
 

@@ -19,7 +19,7 @@ from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import DEFAULT_TOKEN
 from bridge.web.app import create_app
 from tests import asking
-from tests.acceptance.deployment import TOKEN, Deployment
+from tests.acceptance.deployment import Deployment
 from tests.acceptance.test_charge_trial import PRODUCTION_KEY, Site
 from tests.console import PASSWORD, QUICK, Browser, finish_jobs
 from tests.factories import until
@@ -93,11 +93,7 @@ def opened_site(scratch: Path, emptied_redis_url: str, texts: Mapping[str, str])
         bridge.env["CLINT_WEBHOOK_URL_ABERTAS"] = f"{bridge.clint_url}{added['path']}"
         bridge.start()
         site = Site(bridge, scratch)
-        registered = site.commands.run("webhook", "register", "--url", site.url)
-        assert registered.status == 0, registered.err
-        (webhook,) = site.asaas_api.get("/webhooks").json()["data"]
-        names = ("name", "url", "email", "enabled", "interrupted", "apiVersion", "sendType", "events")
-        site.registered = {**{name: webhook[name] for name in names}, "authToken": TOKEN}
+        site.register()
         yield site
         site.close()
 
