@@ -33,10 +33,12 @@ def tls_before(url: str, context: ssl.SSLContext) -> Iterator[str]:
     loop = asyncio.new_event_loop()
 
     async def pipe(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(65536):
-                target.write(data)
-        target.close()
+        try:
+            with contextlib.suppress(OSError):
+                while data := await source.read(65536):
+                    target.write(data)
+        finally:
+            target.transport.abort()  # also where the task is cancelled: a closed TLS connection waits for the other
 
     async def joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, forth = await asyncio.open_connection(parts.hostname, parts.port)
@@ -53,6 +55,7 @@ def tls_before(url: str, context: ssl.SSLContext) -> Iterator[str]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # asyncio closes the sockets in its next step
 
     asyncio.run_coroutine_threadsafe(end(), loop).result()
     loop.call_soon_threadsafe(loop.stop)
