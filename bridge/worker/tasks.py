@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from limits import parse
 from sqlalchemy import Connection
 
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.asaas.webhooks import KEY_REFUSED, Webhooks
-from bridge.errors import AsaasKeyRefused, AsaasRejected, BridgeError
+from bridge.errors import AsaasKeyRefused, AsaasRejected, BridgeError, ClintApiFailed
 from bridge.failpoints import failpoint
 from bridge.journal import (
     Journal,
@@ -41,6 +42,7 @@ from bridge.messages import N_, Message
 from bridge.model import NoticeLevel
 from bridge.operations import bulk
 from bridge.operations.causes import note_causes
+from bridge.operations.clint import note_doubled
 from bridge.operations.read_back import ReadBacks
 from bridge.operations.reconcile import FIELDS, Finding, Verdict, Window, reconcile
 from bridge.operations.webhooks import apply_notices, judge
@@ -70,6 +72,11 @@ NAMED_AT_ONCE = 10
 """Customers of one account whose names are asked for in a minute."""
 NAMES_SHARE = 0.5
 """Names are asked for while less than this share of the account's quota is used."""
+DOUBLED_RUN = "doubled"
+DOUBLED_FIRST_MS = 3_600_000
+"""A new journal has no deals yet."""
+DOUBLED_SHARE = 0.1
+"""The look for doubled deals takes at most this share of CLINT_API_RATE_LIMIT from the deliveries."""
 _QUOTA_WAIT_MS = int(Limits().window_s * 1000) + CLOCK_SLACK_MS
 
 
@@ -121,6 +128,9 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
         wait_s, urls = s.bridge_read_back_wait, lambda: runtime.destinations
         looks = ReadBacks(journal, runtime.clint_api, runtime.mappings.current, wait_s, urls)
         found.append(PeriodicTask("read_back", 2.0, lambda _: looks.step(clock_ms()), again_s=60.0))
+        # A look rests for seconds before each of its requests.
+        doubled = partial(look_for_doubled, runtime)
+        found.append(PeriodicTask("look_for_doubled", 60.0, doubled, late_after_s=24 * 3_600.0))
     return found
 
 
@@ -235,10 +245,12 @@ class _Stopping(Exception):
 
 
 @contextmanager
-def _claimed(journal: Journal, name: str, every_ms: int, clock_ms: Callable[[], int]) -> Iterator[bool]:
+def _claimed(
+    journal: Journal, name: str, every_ms: int, clock_ms: Callable[[], int], first_in_ms: int = 0
+) -> Iterator[bool]:
     """Claim a run, and give whether it is due; one that is broken off comes again in ten minutes."""
     with journal.database.write() as connection:
-        is_due = jobs.claim_run(connection, name, every_ms, clock_ms())
+        is_due = jobs.claim_run(connection, name, every_ms, clock_ms(), first_in_ms)
     try:
         yield is_due
     except BaseException as error:
@@ -267,6 +279,31 @@ def _clear(
                 cleared += clear(connection, rows, before_ms)
             stopping.wait(RETENTION_PAUSE_S)
     return cleared
+
+
+# ---------------------------------------------------------------- Clint
+
+
+def look_for_doubled(runtime: Runtime, stopping: threading.Event) -> None:
+    """Once a day, look for deals in Clint that carry one key.
+
+    Daily: such a deal does no harm to the next events, a person has to remove it, and a look costs up to 15 requests
+    for each origin. A look that Clint refuses is left until the next day.
+    """
+    limit = parse(runtime.settings.clint_api_rate_limit)
+    pause_s = limit.get_expiry() / limit.amount / DOUBLED_SHARE
+
+    def rest() -> None:
+        if stopping.wait(pause_s):
+            raise _Stopping
+
+    with _claimed(runtime.journal, DOUBLED_RUN, DAY_MS, runtime.clock_ms, DOUBLED_FIRST_MS) as is_due:
+        if not is_due:
+            return
+        try:
+            note_doubled(runtime, rest)
+        except ClintApiFailed as error:
+            log.warning("doubled.away", error=error.code, kind=error.kind.value, status=error.status)
 
 
 # ---------------------------------------------------------------- Asaas
