@@ -170,14 +170,14 @@ class ClintApi:
         self._http = http
         self._limiter = limiter or ApiLimiter(RATE_LIMIT, OptionalRedis(None), token)
         self._patience_s = patience_s
-        self._rest: Callable[[], object] = lambda: None
+        self._pause: Callable[[], object] = lambda: None
         self._labels: dict[str, str] = {}
         self._ahead_ms = 0  # how far Clint's clock is ahead of this machine's
 
-    def at_rest(self, rest: Callable[[], object]) -> ClintApi:
-        """Return this client for work that can wait: `rest` is called before each of its requests."""
+    def paced(self, pause: Callable[[], object]) -> ClintApi:
+        """Return this client for work that can wait: `pause` is called before each of its requests."""
         other = copy(self)
-        other._rest = rest
+        other._pause = pause
         return other
 
     # ------------------------------------------------------------ deals
@@ -475,7 +475,7 @@ class ClintApi:
     ) -> Any:
         """Return the JSON of a 2xx answer, None where it has none."""
         where = f"{method} {path}"
-        self._rest()
+        self._pause()
         self._limiter.wait_for_turn(self._patience_s)
         if not may_start():
             raise ClintApiFailed(N_("the request was not sent"), kind=ClintFault.NOT_STARTED, where=where)

@@ -352,17 +352,17 @@ class _Suspects:
     ids: set[str]
 
 
-def note_doubled(runtime: Runtime, rest: Callable[[], object] = lambda: None) -> None:
+def note_doubled(runtime: Runtime, pause: Callable[[], object] = lambda: None) -> None:
     """Raise a notice for each key of the journal that several deals carry; close those of which one deal is left.
 
-    `rest` is called before each request. Raises ClintApiFailed; then no notice is changed.
+    `pause` is called before each request. Raises ClintApiFailed; then no notice is changed.
     """
     journal, wanted = runtime.journal, dict(runtime.setup.api)
     with journal.database.read() as connection:
         known = {one.about: _noted(one) for one in notices.open_notices(connection, [DOUBLED])}
     if runtime.clint_api is None or not (wanted or known):
         return
-    api = runtime.clint_api.at_rest(rest)
+    api = runtime.clint_api.paced(pause)
     clint = ClintDirectory(Directory(api).origins())
     mappings = [item.mapping for item in runtime.mappings.current()]
     uses = list(_uses(mappings, replace(runtime.setup, clint=clint), set(wanted)))

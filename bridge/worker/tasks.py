@@ -128,7 +128,7 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
         wait_s, urls = s.bridge_read_back_wait, lambda: runtime.destinations
         looks = ReadBacks(journal, runtime.clint_api, runtime.mappings.current, wait_s, urls)
         found.append(PeriodicTask("read_back", 2.0, lambda _: looks.step(clock_ms()), again_s=60.0))
-        # A look rests for seconds before each of its requests.
+        # A look pauses for seconds before each of its requests.
         doubled = partial(look_for_doubled, runtime)
         found.append(PeriodicTask("look_for_doubled", 60.0, doubled, late_after_s=24 * 3_600.0))
     return found
@@ -293,7 +293,7 @@ def look_for_doubled(runtime: Runtime, stopping: threading.Event) -> None:
     limit = parse(runtime.settings.clint_api_rate_limit)
     pause_s = limit.get_expiry() / limit.amount / DOUBLED_SHARE
 
-    def rest() -> None:
+    def pause() -> None:
         if stopping.wait(pause_s):
             raise _Stopping
 
@@ -301,7 +301,7 @@ def look_for_doubled(runtime: Runtime, stopping: threading.Event) -> None:
         if not is_due:
             return
         try:
-            note_doubled(runtime, rest)
+            note_doubled(runtime, pause)
         except ClintApiFailed as error:
             log.warning("doubled.away", error=error.code, kind=error.kind.value, status=error.status)
 

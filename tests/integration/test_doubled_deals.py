@@ -280,12 +280,12 @@ def test_the_first_look_comes_an_hour_after_the_first_start_and_then_daily(world
     assert [one.times for one in world.notices()] == [1]
 
 
-def test_a_look_rests_before_each_request_and_stops_with_its_process(world: World) -> None:
+def test_a_look_pauses_before_each_request_and_stops_with_its_process(world: World) -> None:
     """Deliveries have the rest of the rate; a look that is broken off comes again in ten minutes."""
     world.is_doubled()
-    rests: list[int] = []
-    note_doubled(world.runtime, lambda: rests.append(1))
-    assert len(rests) == 6  # the origins, a list of each status, and each deal
+    pauses: list[int] = []
+    note_doubled(world.runtime, lambda: pauses.append(1))
+    assert len(pauses) == 6  # the origins, a list of each status, and each deal
 
     stopping = threading.Event()
     look_for_doubled(world.runtime, stopping)
@@ -304,8 +304,8 @@ def test_without_a_token_there_is_no_look(world: World) -> None:
     with closing(world.started(CLINT_API_TOKEN="", **webhook)) as runtime:
         assert "look_for_doubled" not in [task.name for task in tasks(runtime)]
         note_doubled(runtime)
-    rests: list[int] = []
+    pauses: list[int] = []
     with closing(world.started(**webhook)) as runtime:
         assert "look_for_doubled" in [task.name for task in tasks(runtime)]
-        note_doubled(runtime, lambda: rests.append(1))
-    assert rests == []
+        note_doubled(runtime, lambda: pauses.append(1))
+    assert pauses == []
