@@ -193,7 +193,7 @@ def cleared(journal: Journal, *, full_only: bool) -> int:
 def kept(journal: Journal) -> tuple[str | None, str]:
     """Return the key and the customer of the only row."""
     with journal.database.read() as connection:
-        return tuple(connection.execute(select(schema.deals.c.key, schema.deals.c.subject)).one())  # type: ignore[return-value]
+        return tuple(connection.execute(select(schema.deals.c.key, schema.deals.c.subject)).one())
 
 
 def test_retention_empties_the_key_and_later_what_leads_to_the_person(journal: Journal) -> None:
