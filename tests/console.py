@@ -13,7 +13,9 @@ from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
+from bridge.cli.main import COMMANDS
 from bridge.journal import Journal
+from bridge.mapping.catalogue import EVENTS
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
@@ -36,6 +38,15 @@ def finish_jobs(timeout_s: float = 30.0) -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("job "):
             thread.join(timeout_s)
+
+
+_COMMAND = re.compile(rf"`bridge |\bbridge ({'|'.join(COMMANDS)})\b(?! (answers|or|and)\b)")
+_VARIABLE = re.compile(r"\b[A-Z]+_[A-Z_]*[A-Z]\b")
+
+
+def names(text: str) -> set[str]:
+    """Return the commands of the bridge and the variables that a text names."""
+    return ({*_VARIABLE.findall(text)} - {*EVENTS}) | {found[0] for found in _COMMAND.finditer(text)}
 
 
 class Browser:

@@ -24,7 +24,7 @@ from bridge.mapping.values import as_decimal as as_number
 from bridge.mapping.values import folded, or_none
 from bridge.messages import N_, Message
 from bridge.operations.accounts import mappings_in_use
-from bridge.operations.doctor import Check, State, api_origin, check, clint_api, origin_known
+from bridge.operations.doctor import CLINT_TOKEN, Check, State, api_origin, check, clint_api, origin_known
 from bridge.runtime import Runtime
 from bridge.settings import origin_of
 
@@ -67,7 +67,7 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal], only: str 
     `open_journal` raises where the journal can't be used; the mappings are then those of the files.
     """
     if runtime.clint_api is None:
-        yield check("CLINT_API_TOKEN", NO_TOKEN, State.WRONG, SET_TOKEN, "api.no_token")
+        yield check(CLINT_TOKEN, NO_TOKEN, State.WRONG, SET_TOKEN, "api.no_token")
         return
     directory = Directory(runtime.clint_api)
     of_token, clint = clint_api(directory)
