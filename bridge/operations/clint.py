@@ -194,7 +194,7 @@ def _fields(uses: list[_Use], clint: ClintDirectory) -> Iterator[Check]:
     """Check that Clint has the fields that mappings write, each of a type that takes what they write."""
     if not any(clint.fields.values()):
         if uses:
-            what = N_("Clint told none, so it is not known whether those that the mappings write are there")
+            what = N_("Clint listed none, so it is not known whether those that the mappings write are there")
             mend = N_("look at the fields in Clint and compare: bridge mappings checklist")
             yield check(N_("fields"), what, State.WARNING, mend, "api.fields")
         return

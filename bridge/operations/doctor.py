@@ -448,7 +448,7 @@ def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterato
     yield check(N_("in the journal"), what, accounts=", ".join(accounts) or "–", destinations=", ".join(urls) or "–")
     for setting in hidden:
         what = N_("the environment wins over the journal's value of that name")
-        mend = N_("take the variable away, or remove the value from the journal")
+        mend = N_("remove the variable, or remove the value from the journal")
         yield check(N_("hidden by {variable}"), what, State.WARNING, mend, variable=setting)
 
 

@@ -197,7 +197,7 @@ def test_the_door_must_know_the_token(status: int | None, state: State, words: s
 
 
 def test_what_the_console_stored_has_no_variable() -> None:
-    """Its checks name the account and the destination, and lead to their page; the fix for a variable would not help."""
+    """Its checks name the account and the destination, and lead to their page."""
     cut = doctor.key(Account("filial", api_key="hmlg_x"), "", [], stored=True)
     weak = doctor.token(Account("filial", webhook_token="x" * 40), stored=True)
     settings = Settings.from_env({"CLINT_WEBHOOK_URL": "https://other.example/hook"})

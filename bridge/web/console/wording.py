@@ -63,7 +63,7 @@ IN_CONSOLE: dict[str, str] = {
     ),
     "run: bridge webhook resume{account}": _RESUME,
     # bridge/clint
-    "copy the token from Clint into CLINT_API_TOKEN anew": _CLINT_TOKEN,
+    "copy the token from Clint into CLINT_API_TOKEN again": _CLINT_TOKEN,
     "check in Clint whether it was removed, and that CLINT_API_URL is right": N_(
         "check in Clint whether it was removed"
     ),
