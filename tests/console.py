@@ -13,7 +13,9 @@ from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
+from bridge.cli.main import COMMANDS
 from bridge.journal import Journal
+from bridge.mapping.catalogue import EVENTS
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
@@ -53,6 +55,15 @@ def assert_no_page(client: FlaskClient, path: str, answer: TestResponse) -> None
         return
     endpoint, _ = client.application.url_map.bind("").match(path.partition("?")[0], method="POST")
     assert endpoint in ANSWERS_WITH_A_PAGE, f"{endpoint} answers a POST with a page ({answer.status_code})"
+
+
+_COMMAND = re.compile(rf"`bridge |\bbridge ({'|'.join(COMMANDS)})\b(?! (answers|or|and)\b)")
+_VARIABLE = re.compile(r"\b[A-Z]+_[A-Z_]*[A-Z]\b")
+
+
+def names(text: str) -> set[str]:
+    """Return the commands of the bridge and the variables that a text names."""
+    return ({*_VARIABLE.findall(text)} - {*EVENTS}) | {found[0] for found in _COMMAND.finditer(text)}
 
 
 class Browser:

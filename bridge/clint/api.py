@@ -546,7 +546,7 @@ _UNREACHED = {
 _TEXTS: dict[ClintFault, tuple[str, str | None]] = {
     ClintFault.TOKEN: (
         N_("the Clint API refused the token, got {status}"),
-        N_("copy the token from Clint into CLINT_API_TOKEN anew"),
+        N_("copy the token from Clint into CLINT_API_TOKEN again"),
     ),
     ClintFault.PLAN: (
         N_("the Clint API does not allow the request, got {status}"),

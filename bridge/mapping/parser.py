@@ -505,7 +505,7 @@ def with_overlaps(
         mapping = one.mapping
         if mapping is not None and mapping.enabled:
             findings = Findings(one.path)
-            lint.check_overlap(mapping, before, findings)
+            lint.check_overlap(mapping, before, findings, known.api if known else ())
             deals.check_same_origin(mapping, before, known.api if known else {}, findings)
             deals.check_lines(mapping, before, known.api if known else {}, findings)
             one = replace(one, findings=(*one.findings, *findings.in_order()))

@@ -26,7 +26,7 @@ from bridge.mapping.values import as_decimal as as_number
 from bridge.mapping.values import folded, or_none
 from bridge.messages import N_, Message, read_message
 from bridge.operations.accounts import mappings_in_use
-from bridge.operations.doctor import Check, State, api_origin, check, clint_api, origin_known
+from bridge.operations.doctor import CLINT_TOKEN, Check, State, api_origin, check, clint_api, origin_known
 from bridge.operations.webhooks import apply_notices
 from bridge.pipeline.deals import DOUBLED, doubled_notice, oldest
 from bridge.runtime import Runtime
@@ -73,7 +73,7 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal], only: str 
     `open_journal` raises where the journal can't be used; the mappings are then those of the files.
     """
     if runtime.clint_api is None:
-        yield check("CLINT_API_TOKEN", NO_TOKEN, State.WRONG, SET_TOKEN, "api.no_token")
+        yield check(CLINT_TOKEN, NO_TOKEN, State.WRONG, SET_TOKEN, "api.no_token")
         return
     directory = Directory(runtime.clint_api)
     of_token, clint = clint_api(directory)
@@ -199,7 +199,7 @@ def _fields(uses: list[_Use], clint: ClintDirectory) -> Iterator[Check]:
     """Check that Clint has the fields that mappings write, each of a type that takes what they write."""
     if not any(clint.fields.values()):
         if uses:
-            what = N_("Clint told none, so it is not known whether those that the mappings write are there")
+            what = N_("Clint listed none, so it is not known whether those that the mappings write are there")
             mend = N_("look at the fields in Clint and compare: bridge mappings checklist")
             yield check(N_("fields"), what, State.WARNING, mend, "api.fields")
         return

@@ -480,7 +480,7 @@ def test_a_person_says_whether_the_deal_stands(console: Console, sees: str, says
     asked = browser.get(f"/work/{number}").text
     answered = browser.post(f"/work/{number}/deal", sees=sees, follow=True).text
 
-    assert "Does the deal stand in Clint?" in asked
+    assert "Is the deal in Clint?" in asked
     assert says in answered
     other = {"yes": "no", "no": "yes"}[sees]
     assert f'value="{other}"' in answered

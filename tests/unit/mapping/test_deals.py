@@ -446,6 +446,18 @@ def test_two_keys_by_one_expression_are_the_same_deals() -> None:
     assert "mapping.other_line" in {one.code for one in checked.findings}
 
 
+def test_an_overlap_by_the_api_speaks_of_deals() -> None:
+    """A webhook gets the event twice; by the API both mappings write the same deal."""
+    found = {}
+    for name, known in (("api", API), ("webhook", WEBHOOKS)):
+        pair = [parse_mapping(f"{HEAD}{CONTACT}", f"{one}.yaml", known) for one in ("a", "b")]
+        found[name] = [one for one in with_overlaps(pair, known=known)[1].findings if one.code == "mapping.overlap"]
+
+    assert [len(one) for one in found.values()] == [1, 1]
+    assert found["api"][0].what.id != found["webhook"][0].what.id
+    assert found["api"][0].facts == found["webhook"][0].facts
+
+
 def test_deals_that_no_event_moves_are_noted() -> None:
     """Without stage and status a paid deal stays open in the first stage; of a webhook that is not known."""
     for known, more, is_noted in ((API, "", True), (WEBHOOKS, "", False), (API, WHOLE, False)):
