@@ -360,7 +360,8 @@ def written(value: str, *, flow: bool = False, quoted: bool = False) -> str:
 
 
 def _may_be_plain(value: str, *, flow: bool) -> bool:
-    if value != value.strip() or typed(value) in (None, True, False) or "\n" in value or not value:
+    read = typed(value)
+    if value != value.strip() or read is None or isinstance(read, bool) or "\n" in value or not value:
         return False
     try:
         node = yaml.compose(f"{{k: {value}}}" if flow else f"k: {value}", Loader=_LOADER)

@@ -344,13 +344,14 @@ def _write_group(
             was = next(one for one, keys in KINDS.items() if keys == (("not", listed) if was else (listed,)))
         elif rows[0].place is None:
             document.replace(holder, items[0])
-    _set_kind(document, path, was, kind, several=len(rows) > 1)
+    _set_kind(document, path, was, kind)
 
 
-def _set_kind(document: Document, path: Path, was: str, kind: str, *, several: bool) -> None:
+def _set_kind(document: Document, path: Path, was: str, kind: str) -> None:
     was_denied, denied = was in {"none", "not_all"}, kind in {"none", "not_all"}
-    if several and KINDS[was][-1] != KINDS[kind][-1]:
-        document.rename((*path, *KINDS[was]), KINDS[kind][-1])
+    listed = KINDS.get(was, ())
+    if document.length(*path, *listed) and listed[-1] != KINDS[kind][-1]:
+        document.rename((*path, *listed), KINDS[kind][-1])
     if was_denied and not denied:
         comments = document.comments_before(*path, "not")
         document.replace(path, "\n".join([*comments, document.source(*path, "not")]))

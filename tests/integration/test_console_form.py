@@ -545,7 +545,7 @@ def test_without_script_the_editor_shows_what_would_come_out(console: Console) -
 def test_what_rows_cant_show_is_said_in_words(console: Console) -> None:
     """What is too deep part by part, routes by their events, tests by name and result."""
     text = (ROOT / "mappings" / "exemplo_etapas_do_funil.yaml").read_text(encoding="utf-8")
-    deep = "{any: [{not: {field: event, equals: PAYMENT_CREATED}}, {expression: payment.installment}]}"
+    deep = "{any: [{not: {field: event, equals: PAYMENT_BANK_SLIP_VIEWED}}, {expression: payment.installment}]}"
     text = text.replace("filter:\n  all:\n", f"filter:\n  all:\n    - any: [{{all: [{deep}, {deep}]}}]\n")
     save(console, text, "funil")
     page = console.operator("pt-BR").get("/mappings/funil").text
@@ -556,7 +556,7 @@ def test_what_rows_cant_show_is_said_in_words(console: Console) -> None:
     assert parts[:3] == [
         "Pelo menos uma destas condições vale:",
         "Isto não pode valer:",
-        "Evento é igual a Cobrança criada",
+        "Evento é igual a Boleto visualizado",
     ]
     assert ("Cobrança vencida, Negativação pedida", "vencidas") in routes
     assert routes[-1] == ("Todos os outros eventos", "default")
@@ -608,8 +608,9 @@ def test_above_a_hundred_or_from_one_customer(console: Console) -> None:
     form = form_of(form.press(browser, "Ou outra condição ao lado da condição 1"))
     form.fill(row_1_field="payment.customer", row_1_operator="equals", row_1_value="cus_1")
     either = form_of(form.press(browser, "Ver o que muda"))["text"]
+    form.fill(together="all")
     form = form_of(form.press(browser, "Adicionar condição"))
-    form.fill(together="all", row_2_field="payment.description", row_2_operator="exists")
+    form.fill(row_2_field="payment.description", row_2_operator="exists")
     form = form_of(form.press(browser, "Ou outra condição ao lado da condição 2"))
     form.fill(row_1_1_value="5")
     both = form_of(form.press(browser, "Ver o que muda"))["text"]
@@ -623,7 +624,7 @@ def test_above_a_hundred_or_from_one_customer(console: Console) -> None:
 
 
 def test_groups_are_changed_row_by_row(console: Console) -> None:
-    """A row more and less, another kind, a group more and less; comments stay, and the last event is beside each row."""
+    """A row or a group more and less, and another kind; comments stay, and the last event is beside each row."""
     save(console, GROUPED)
     arrive(console, 150.0)
     browser = console.operator()

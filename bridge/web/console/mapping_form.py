@@ -257,7 +257,7 @@ def row_findings(text: str, findings: Iterable[Finding]) -> dict[str, list[Findi
     for one in findings:
         inside = [at for at, (start, end) in places.items() if start <= (one.line, one.column) < end]
         if inside and one.severity is not Severity.NOTE:
-            found.setdefault(row_id(max(inside, key=len)), []).append(one)
+            found.setdefault(row_id(max(inside, key=lambda at: len(at))), []).append(one)
     return found
 
 
@@ -538,18 +538,13 @@ def with_group(form: Form, events: Iterable[str]) -> tuple[Form, str]:
     return replace(form, rows=(*form.rows, Row(group=kind, rows=(fresh, fresh)))), row_id((len(form.rows), 0))
 
 
-def with_other(form: Form, events: Iterable[str], at: Place) -> tuple[Form, str] | None:
-    """Return the form where a condition has another one beside it, and the id of the other one.
-
-    Where all must hold, one of the two must; where one is enough, both must.
-    """
+def with_other(form: Form, events: Iterable[str], at: Place, kind: str) -> tuple[Form, str] | None:
+    """Return the form where a condition and another one are a group of that kind, and the id of the other one."""
     row, fresh = row_at(form, at), _fresh(events)
-    around = row_at(form, at[:-1])
-    if not 0 < len(at) <= DEPTH or row is None or row.group or around is None:
+    if not 0 < len(at) <= DEPTH or row is None or row.group:
         return None
-    if len(at) == len(around.rows) == 1:
-        return replace(form, together="any", rows=(*form.rows, fresh)), row_id((1,))
-    kind = "any" if around.group in {"all", "not_all"} else "all"
+    if len(at) == len(form.rows) == 1:
+        return replace(form, together=kind, rows=(*form.rows, fresh)), row_id((1,))
     rows = _changed(form.rows, at, lambda one: Row(group=kind, rows=(replace(one, place=0), fresh), place=one.place))
     return replace(form, rows=rows), row_id((*at, 1))
 

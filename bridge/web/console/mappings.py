@@ -350,8 +350,8 @@ def _other_rows(form: Form, step: str) -> tuple[Form, str] | None:
         return mapping_form.with_row(form, _about_what(form), row)
     if what == "add-group":
         return mapping_form.with_group(form, _about_what(form))
-    if what == "other":
-        return mapping_form.with_other(form, _about_what(form), row)
+    if what in {"or", "and"}:
+        return mapping_form.with_other(form, _about_what(form), row, "any" if what == "or" else "all")
     if what == "add-field":
         offers = mapping_form.offers(form, _about_what(form))
         offer = next((one for one in offers if one.key == _given().get("offer")), None)
