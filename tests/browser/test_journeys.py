@@ -347,11 +347,11 @@ def test_above_a_hundred_or_from_one_customer_by_the_keyboard(operator: Visitor,
     page.get_by_label(f"{t('Field')} 1.2", exact=True).select_option("payment.customer")
     page.get_by_label(f"{t('Comparison')} 1.2", exact=True).select_option("equals")
     operator.types(page.get_by_label(f"{t('Value')} 1.2", exact=True), PEOPLE[0][0])
-    operator.presses(page.get_by_role("button", name=t("Add a condition to group {n}", n=1)))
+    operator.presses(page.get_by_role("button", name=t("Add to group {n}", n=1)))
     expect(page.get_by_label(f"{t('Field')} 1.3", exact=True)).to_be_focused()
     operator.look("mapping-form-groups")
     operator.presses(page.get_by_role("button", name=t("Remove condition {n}", n="1.3")))
-    expect(page.get_by_role("button", name=t("Add a condition to group {n}", n=1))).to_be_focused()
+    expect(page.get_by_role("button", name=t("Add to group {n}", n=1))).to_be_focused()
     page.get_by_label(f"{t('Value')} 1.1", exact=True).press("Enter")
 
     expect(page.get_by_role("heading", name=t("What changes for the last events"))).to_be_visible()

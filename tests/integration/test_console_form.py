@@ -635,7 +635,7 @@ def test_groups_are_changed_row_by_row(console: Console) -> None:
     assert (form["row-1-group"], form["row-1-1-group"], form["row-1-1-0-value"]) == ("any", "none", "teste")
     assert form_of(form.press(browser, "YAML"))["text"] == GROUPED
     form.fill(**{"row-1-group": "not_all", "row-1-0-value": "200"})
-    form = form_of(form.press(browser, "Add a condition to group 2"))
+    form = form_of(form.press(browser, "Add to group 2"))
     form.fill(**{"row-1-2-field": "payment.status", "row-1-2-operator": "equals", "row-1-2-value": "RECEIVED"})
     changed = form_of(form.press(browser, "See what changes"))["text"]
     form = form_of(form.press(browser, "Remove condition 2.1"))

@@ -255,9 +255,11 @@ def row_findings(text: str, findings: Iterable[Finding]) -> dict[str, list[Findi
         return {}
     found: dict[str, list[Finding]] = {}
     for one in findings:
-        inside = [at for at, (start, end) in places.items() if start <= (one.line, one.column) < end]
-        if inside and one.severity is not Severity.NOTE:
-            found.setdefault(row_id(max(inside, key=lambda at: len(at))), []).append(one)
+        if one.severity is Severity.NOTE:
+            continue
+        inside = [(len(at), row_id(at)) for at, (start, end) in places.items() if start <= (one.line, one.column) < end]
+        if inside:
+            found.setdefault(max(inside)[1], []).append(one)
     return found
 
 
