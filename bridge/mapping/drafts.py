@@ -11,6 +11,7 @@ import unicodedata
 from collections import abc
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bridge.mapping.findings import did_you_mean
 from bridge.mapping.model import (
     GROUPS,
     Comparison,
+    Condition,
     Group,
     Mapping,
     ParseResult,
@@ -193,18 +195,31 @@ _REFUSED = {
 }
 
 
-def _asked(mapping: Mapping, entity: str) -> Iterator[tuple[str, Any, str, Any]]:
-    """Yield each plain condition on the object: its field, a value that fits, and the name and value of a test."""
+def _refused(mapping: Mapping, entity: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a test for each condition on the object without which nothing goes: its name, and a value that is wrong."""
     top = mapping.filter
     conditions = top.conditions if isinstance(top, Group) and top.kind == "all" else [top]
     for one in conditions:
-        if not isinstance(one, Comparison) or one.operator is None:
-            continue
-        root, _, key = one.expression.text.partition(".")
-        if root != entity or not key.isidentifier():
-            continue
-        fits, wrong = _values(one.operator.name, one.operands, EXAMPLES[entity].get(key))
-        yield key, fits, _REFUSED.get((key, one.operator.name), f"sem a condição de {key} não entra"), wrong
+        for key, _fits, wrong in _example(one, entity) if isinstance(one, Comparison) else ():
+            operator = one.operator.name if isinstance(one, Comparison) and one.operator else ""
+            yield _REFUSED.get((key, operator), f"sem a condição de {key} não entra"), {key: wrong}
+
+
+def _example(condition: Condition | None, entity: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what an object must have for a condition to hold: each key, a value that fits and one that does not.
+
+    Of several conditions of which one is enough, the first one that asks about the object.
+    """
+    if isinstance(condition, Comparison) and condition.operator is not None:
+        root, _, key = condition.expression.text.partition(".")
+        if root == entity and key.isidentifier():
+            yield key, *_values(condition.operator.name, condition.operands, EXAMPLES[entity].get(key))
+    elif isinstance(condition, Group):
+        found = [list(_example(one, entity)) for one in condition.conditions]
+        if condition.kind == "not":
+            yield from ((key, wrong, fits) for key, fits, wrong in found[0])
+        else:
+            yield from chain.from_iterable(found if condition.kind == "all" else [one for one in found if one][:1])
 
 
 def _values(operator: str, operands: Sequence[str], usual: Any) -> tuple[Any, Any]:
@@ -238,8 +253,10 @@ _TESTS: abc.Mapping[str, abc.Callable[[float, float], bool]] = {
 
 
 def _tests(mapping: Mapping, event: str, entity: str) -> str:
-    wanted = list(_asked(mapping, entity))
-    example = {**EXAMPLES[entity], **{key: fits for key, fits, *_ in wanted}}
+    example, person = (
+        {**EXAMPLES[one], **{key: fits for key, fits, _ in _example(mapping.filter, one)}}
+        for one in (entity, "customer")
+    )
     asked = {path for one in comparisons_of(mapping.filter) for path in one.expression.paths}
     read = asked | {path for field in mapping.fields for one in field.expressions for path in one.paths}
     read |= {path for one in mapping.funnel.expressions for path in one.paths}
@@ -248,7 +265,7 @@ def _tests(mapping: Mapping, event: str, entity: str) -> str:
     if "fee" in {path[0] for path in read if path}:
         steps |= {(entity, "value"), (entity, "netValue")}
     own = {key: value for key, value in example.items() if (entity, key) in steps or key == "customer"}
-    customer = {key: value for key, value in EXAMPLES["customer"].items() if ("customer", key) in steps}
+    customer = {key: value for key, value in person.items() if ("customer", key) in steps}
     fetched = {"customer": customer} if customer else {}
     context = build_context(event, entity, {"event": event, entity: own}, "default", "sandbox", fetched)
     payload = evaluate.build_payload(mapping, context)
@@ -262,7 +279,7 @@ def _tests(mapping: Mapping, event: str, entity: str) -> str:
     lines += _pairs({key: deal[key] for key in ("funnel.stage", "funnel.status") if key in deal}, 6)
     lines += ["      exactly:", *_pairs(payload, 8)]
     kept = {key: value for key, value in own.items() if (entity, key) in asked}
-    refused = [(name, {key: value}) for key, _, name, value in wanted]
+    refused = list(_refused(mapping, entity))
     if mapping.installments == "first":
         refused = [("segunda parcela não entra", {"installmentNumber": 2}), *refused]
     for name, changed in refused:

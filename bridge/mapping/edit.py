@@ -22,6 +22,8 @@ from bridge.mapping.values import typed
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and places that lead from the document to a value."""
+Spot: TypeAlias = tuple[int, int]
+"""A line and a column, both from one."""
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -100,6 +102,24 @@ class Document:
         """Say whether a collection is written in braces or brackets."""
         node = self.node(*path)
         return node is not None and _is_flow(node)
+
+    def in_flow(self, *path: str | int) -> bool:
+        """Say whether a value stands within braces or brackets."""
+        return id(self.node(*path)) in self._in_flow
+
+    def comments_before(self, *path: str | int) -> list[str]:
+        """Return the comments between a key and its value."""
+        between = self._text[self._key(path).end_mark.index : self._node(path).start_mark.index]
+        lines = between.partition(":")[2].splitlines()
+        return [line.strip() for line in lines if line.strip()]
+
+    def spots(self, *path: str | int) -> tuple[Spot, Spot]:
+        """Return where a value begins and ends."""
+        node = self._node(path)
+        end = self._end(node)
+        line = self._text.count("\n", 0, end)
+        start = node.start_mark
+        return (start.line + 1, start.column + 1), (line + 1, end - self._line_start(end) + 1)
 
     def source(self, *path: str | int) -> str:
         """Return the characters of a value as a text of its own; an empty one where there is none."""
@@ -319,6 +339,11 @@ def _is_block(text: str) -> bool:
     return isinstance(node, CollectionNode) and not node.flow_style
 
 
+def indented(text: str) -> str:
+    """Return a text whose lines but the first are moved by one step."""
+    return _hanging(text, 2)
+
+
 def _hanging(text: str, column: int) -> str:
     """Return a text whose lines but the first are moved to a column."""
     first, *rest = text.split("\n")
@@ -335,7 +360,8 @@ def written(value: str, *, flow: bool = False, quoted: bool = False) -> str:
 
 
 def _may_be_plain(value: str, *, flow: bool) -> bool:
-    if value != value.strip() or typed(value) in (None, True, False) or "\n" in value or not value:
+    read = typed(value)
+    if value != value.strip() or read is None or isinstance(read, bool) or "\n" in value or not value:
         return False
     try:
         node = yaml.compose(f"{{k: {value}}}" if flow else f"k: {value}", Loader=_LOADER)

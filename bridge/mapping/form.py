@@ -1,41 +1,59 @@
 """A mapping's text as a form, and the text that a changed form gives.
 
-`read_form` returns what a form shows: settings, events, conditions in rows, fields, and as blocks of YAML what rows
-can't show. `write_form` changes in the text only what differs, and reads it again: a form that the text does not show
-afterwards is refused, never half written.
+`read_form` returns what a form shows: settings, events, conditions in rows and groups of rows, fields, and as blocks of
+YAML what these can't show. `write_form` changes in the text only what differs, and reads it again: a form that the
+text does not show afterwards is refused, never half written.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from bridge.mapping import spec
 from bridge.mapping.deal_form import Deal, read_deal, same, write_deal
-from bridge.mapping.edit import Document, NotEditable, written, written_list
-from bridge.mapping.model import GROUPS
+from bridge.mapping.document import read_document
+from bridge.mapping.edit import Document, NotEditable, Path, Spot, indented, written, written_list
+from bridge.mapping.findings import Findings
+from bridge.mapping.model import GROUPS, Comparison, Condition
 from bridge.mapping.operators import OPERATORS, Operand
+from bridge.mapping.parser import build_condition
 from bridge.mapping.spec import Shape
 
 SETTINGS = ("description", "enabled", "account", "installments", "line", "stale", "send_to", "verify")
 BLOCKS = ("routes", "tests")
 """Keys that the form shows as YAML."""
 TOGETHER = ("all", "any")
+KINDS = {"all": ("all",), "any": ("any",), "none": ("not", "any"), "not_all": ("not", "all")}
+"""The kinds of a group, and the keys above its list; a denied condition alone is a group that has no list."""
+DEPTH = 2
+"""How deep groups stand in each other as rows; what is deeper is a block."""
 SOURCES = ("from", "template", "text")
+Meaning: TypeAlias = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A condition: a field, an operator and what it is compared with, or a block of YAML."""
+    """A condition: a field, an operator and what it is compared with; a group of rows; or a block of YAML."""
 
     field: str = ""
     operator: str = ""
     operands: tuple[str, ...] = ()
     block: str = ""
-    """A condition that has no other form, such as one of several; the rest is empty then."""
+    """A condition that has no other form, such as an expression; the rest is empty then."""
     place: int | None = None
-    """Its place in the text; None for a new one."""
+    """Its place in its group as the text has it; None for a new one. A condition alone is in the first place."""
+    group: str = ""
+    """One of KINDS where it is a group."""
+    rows: tuple[Row, ...] = ()
+    """The conditions of a group."""
+
+    @property
+    def as_group(self) -> tuple[Row, ...]:
+        """The rows of a group; of another condition what a group would have that is made of it."""
+        return self.rows if self.group else (replace(self, place=0),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +98,10 @@ def _read(document: Document) -> Form:
     rows: tuple[Row, ...] = ()
     together = "all"
     if place:
-        rows = tuple(_row(document, (*place, one), one) for one in range(document.length(*place)))
+        rows = _rows(document, place, DEPTH)
         together = str(place[-1])
     elif place is not None:
-        rows = (_row(document, ("filter",), 0),)
+        rows = (_row(document, ("filter",), 0, DEPTH),)
     fields: list[Sent] = []
     for group in GROUPS:
         if group in document.names() and not document.names(group):
@@ -111,7 +129,29 @@ def _conditions(document: Document) -> tuple[str, ...] | None:
     return ("filter", kinds[0]) if grouped else ()
 
 
-def _row(document: Document, path: tuple[str | int, ...], place: int) -> Row:
+def _rows(document: Document, holder: Path, depth: int) -> tuple[Row, ...]:
+    return tuple(_row(document, path, at, depth) for at, path in enumerate(_paths(document, holder)))
+
+
+def _paths(document: Document, holder: Path) -> list[Path]:
+    """Return the paths of the conditions of a list, or of the one that stands there."""
+    return [(*holder, at) for at in range(document.length(*holder))] or [holder]
+
+
+def _opened(document: Document, path: Path) -> tuple[str, Path] | None:
+    """Return the kind of a group and the path of its conditions; None where there is no group."""
+    denied = document.names(*path) == ["not"]
+    inner = (*path, "not") if denied else path
+    names = tuple(document.names(*inner))
+    for kind, keys in KINDS.items():
+        if names == keys[-1:] and denied is (len(keys) > 1) and document.length(*inner, *names):
+            return kind, (*inner, *names)
+    return ("none", inner) if denied and names else None
+
+
+def _row(document: Document, path: Path, place: int, depth: int) -> Row:
+    if depth and (opened := _opened(document, path)):
+        return Row(group=opened[0], rows=_rows(document, opened[1], depth - 1), place=place)
     named = set(document.names(*path)) - {"field"}
     name = next(iter(named), "")
     compared = document.scalar(*path, "field")
@@ -132,6 +172,29 @@ def _sent(document: Document, group: str, key: str, place: int) -> Sent:
     if source is None or set(named) - {kind, "default"} or ("default" in named and not default):
         return Sent(group, key, kind="", block=document.source(group, key), place=place)
     return Sent(group, key, kind, source, default or "", place=place)
+
+
+def rows_of(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows and those inside of them."""
+    for row in rows:
+        yield row
+        yield from rows_of(row.rows)
+
+
+def row_places(text: str) -> dict[tuple[int, ...], tuple[Spot, Spot]]:
+    """Return where each row of a text's form begins and ends, by its place and those of the groups it is in."""
+    document = Document(text)
+
+    def inside(holder: Path, rows: tuple[Row, ...], at: tuple[int, ...]) -> None:
+        for place, (path, row) in enumerate(zip(_paths(document, holder), rows, strict=True)):
+            found[*at, place] = document.spots(*path)
+            if row.group and (opened := _opened(document, path)):
+                inside(opened[1], row.rows, (*at, place))
+
+    found: dict[tuple[int, ...], tuple[Spot, Spot]] = {}
+    if rows := _read(document).rows:
+        inside(_conditions(document) or ("filter",), rows, ())
+    return found
 
 
 # ---------------------------------------------------------------- writing
@@ -164,11 +227,36 @@ def write_form(text: str, form: Form) -> str:
 def _shown(form: Form) -> object:
     """Return what two forms with the same content have in common."""
     fields = sorted((replace(one, place=None, block=_bare(one.block)) for one in form.fields), key=_key_of)
-    rows = [replace(one, place=None, block=_bare(one.block)) for one in form.rows]
-    together = form.together if len(rows) > 1 else ""
+    asked = _meant(Row(group=form.together, rows=form.rows)) if form.rows else ()
     blocks = {name: _bare(form.blocks.get(name, "")) for name in BLOCKS}
     settings = {name: value for name, value in form.settings.items() if value}
-    return settings, form.events, together, rows, fields, blocks, same(form.deal)
+    return settings, form.events, asked, fields, blocks, same(form.deal)
+
+
+def _meant(row: Row) -> Meaning:
+    """Return what a row asks, whether as rows or as a block; a group of one condition asks what that one does."""
+    if row.group:
+        *denied, kind = KINDS[row.group]
+        meant = _together(kind, [_meant(one) for one in row.rows])
+        return ("not", meant) if denied else meant
+    if not row.block:
+        return (row.field, row.operator, row.operands)
+    findings = Findings("")
+    node = read_document(row.block, findings)
+    condition = build_condition(node, findings) if node else None
+    return _asked(condition) if condition else (_bare(row.block),)
+
+
+def _asked(condition: Condition) -> Meaning:
+    if isinstance(condition, Comparison):
+        operator = condition.operator
+        return (condition.expression.text, operator.name if operator else "", condition.operands)
+    inner = [_asked(one) for one in condition.conditions]
+    return ("not", inner[0]) if condition.kind == "not" else _together(condition.kind, inner)
+
+
+def _together(kind: str, inner: list[Meaning]) -> Meaning:
+    return inner[0] if len(inner) == 1 else (kind, *inner)
 
 
 def _bare(block: str) -> str:
@@ -222,40 +310,76 @@ def _write_rows(document: Document, old: Form, form: Form) -> None:
             document.remove(("filter",))
         return
     place = _conditions(document)
-    kept = {row.place for row in form.rows}
-    if place:
-        path: tuple[str | int, ...] = place
-        if form.together != old.together and len(form.rows) > 1:
-            document.rename(path, form.together)
-            path = ("filter", form.together)
-        for row in form.rows:
-            if row.place is not None:
-                _write_row(document, (*path, row.place), old.rows[row.place], row)
-        for row in form.rows:
-            if row.place is None:
-                document.add_item(path, _written_row(row))
-        for gone in reversed(range(len(old.rows))):
-            if gone not in kept:
-                document.remove((*path, gone))
-        return
-    if len(form.rows) == 1 and form.rows[0].place == 0 and place is not None:
-        _write_row(document, ("filter",), old.rows[0], form.rows[0])
-        return
-    items = []
-    for row in form.rows:
+    if place is None:
+        document.add_key("filter", _listed(form.together, [_written_row(row) for row in form.rows]))
+    else:
+        _write_group(document, ("filter",), old.together if place else "", form.together, old.rows, form.rows)
+
+
+def _write_group(
+    document: Document, path: Path, was: str, kind: str, old: tuple[Row, ...], rows: tuple[Row, ...]
+) -> None:
+    """Change a group, or make one of a single condition, which is a group without a kind."""
+    opened = _opened(document, path) if was else ("", path)
+    if opened is None or not rows:
+        raise NotEditable
+    holder = opened[1]
+    paths = _paths(document, holder)
+    for row in rows:
         if row.place is not None:
-            _write_row(document, ("filter",), old.rows[row.place], row)
-        source = _written_row(row) if row.place is None else document.source("filter")
-        items.append("- " + source.replace("\n", "\n  "))
-    group = "\n".join([f"{form.together}:", *(f"  {line}" for one in items for line in one.split("\n"))])
-    _set_block(document, "filter", group)
+            _write_row(document, paths[row.place], old[row.place], row)
+    if document.length(*holder):
+        for row in rows:
+            if row.place is None:
+                document.add_item(holder, _written_row(row, flow=document.is_flow(*holder)))
+        for gone in reversed(range(len(old))):
+            if gone not in {row.place for row in rows}:
+                document.remove(paths[gone])
+    else:
+        flow = document.in_flow(*holder)
+        items = [_written_row(row, flow=flow) if row.place is None else document.source(*holder) for row in rows]
+        if len(rows) > 1:
+            listed = KINDS[kind][-1]
+            document.replace(holder, _listed(listed, items, flow=flow))
+            was = next(one for one, keys in KINDS.items() if keys == (("not", listed) if was else (listed,)))
+        elif rows[0].place is None:
+            document.replace(holder, items[0])
+    _set_kind(document, path, was, kind)
 
 
-def _write_row(document: Document, path: tuple[str | int, ...], old: Row, row: Row) -> None:
+def _set_kind(document: Document, path: Path, was: str, kind: str) -> None:
+    was_denied, denied = was in {"none", "not_all"}, kind in {"none", "not_all"}
+    listed = KINDS.get(was, ())
+    if document.length(*path, *listed) and listed[-1] != KINDS[kind][-1]:
+        document.rename((*path, *listed), KINDS[kind][-1])
+    if was_denied and not denied:
+        comments = document.comments_before(*path, "not")
+        document.replace(path, "\n".join([*comments, document.source(*path, "not")]))
+    elif denied and not was_denied:
+        source = document.source(*path)
+        document.replace(path, _denied(source, flow=document.in_flow(*path)))
+
+
+def _denied(source: str, *, flow: bool) -> str:
+    if flow:
+        return f"{{not: {source}}}"
+    return f"not: {indented(source)}" if source.startswith("{") else f"not:\n  {indented(source)}"
+
+
+def _listed(kind: str, items: list[str], *, flow: bool = False) -> str:
+    if flow:
+        return f"{{{kind}: [{', '.join(items)}]}}"
+    return "\n".join([f"{kind}:", *(f"  - {indented(indented(one))}" for one in items)])
+
+
+def _write_row(document: Document, path: Path, old: Row, row: Row) -> None:
     if row == old:
         return
-    if row.block or old.block:
-        document.replace(path, row.block.rstrip() or _written_row(row))
+    if row.group:
+        _write_group(document, path, old.group, row.group, old.as_group, row.rows)
+        return
+    if row.block or old.block or old.group:
+        document.replace(path, _written_row(row, flow=document.in_flow(*path)))
         return
     if row.field != old.field:
         document.set_scalar((*path, "field"), row.field)
@@ -270,7 +394,14 @@ def _write_row(document: Document, path: tuple[str | int, ...], old: Row, row: R
         document.replace_pair((*path, old.operator), row.operator, _written_operands(row))
 
 
-def _written_row(row: Row) -> str:
+def _written_row(row: Row, *, flow: bool = False) -> str:
+    if row.group:
+        items = [_written_row(one, flow=flow) for one in row.rows]
+        denied = len(KINDS[row.group]) > 1
+        if denied and len(items) == 1:
+            return _denied(items[0], flow=flow)
+        listed = _listed(KINDS[row.group][-1], items, flow=flow)
+        return _denied(listed, flow=flow) if denied else listed
     if row.block:
         return row.block.rstrip()
     return f"{{field: {written(row.field, flow=True)}, {row.operator}: {_written_operands(row)}}}"

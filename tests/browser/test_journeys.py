@@ -329,3 +329,32 @@ def test_only_above_a_hundred_by_the_form_and_the_keyboard(operator: Visitor, si
     assert "at_least: 100}" in text
     assert "vencimento: date(payment.dueDate, '%d/%m/%Y')" in text
     assert operator.errors == []
+
+
+@pytest.mark.parametrize("visitor", ["pt"], indirect=True)
+def test_above_a_hundred_or_from_one_customer_by_the_keyboard(operator: Visitor, site: Site) -> None:
+    """A group of conditions is made and changed by keys on a phone; nothing is saved before it is seen."""
+    page, t = operator.page, operator.text
+    path = Path(site.env["BRIDGE_MAPPINGS_DIR"], "cobranca_paga.yaml")
+    page.set_viewport_size({"width": PHONE, "height": 900})
+    page.goto("/mappings/cobranca_paga")
+    operator.types(page.get_by_label(f"{t('Value')} 1", exact=True), "100,00")
+    operator.presses(page.get_by_role("button", name=t("Add a condition"), exact=True))
+    expect(page.get_by_label(f"{t('Field')} 2", exact=True)).to_be_focused()
+    operator.types(page.get_by_label(f"{t('Value')} 2", exact=True), "1")
+    operator.presses(page.get_by_role("button", name=t("Or another condition beside condition {n}", n=1)))
+    expect(page.get_by_label(f"{t('Field')} 1.2", exact=True)).to_be_focused()
+    page.get_by_label(f"{t('Field')} 1.2", exact=True).select_option("payment.customer")
+    page.get_by_label(f"{t('Comparison')} 1.2", exact=True).select_option("equals")
+    operator.types(page.get_by_label(f"{t('Value')} 1.2", exact=True), PEOPLE[0][0])
+    operator.presses(page.get_by_role("button", name=t("Add to group {n}", n=1)))
+    expect(page.get_by_label(f"{t('Field')} 1.3", exact=True)).to_be_focused()
+    operator.look("mapping-form-groups")
+    operator.presses(page.get_by_role("button", name=t("Remove condition {n}", n="1.3")))
+    expect(page.get_by_role("button", name=t("Add to group {n}", n=1))).to_be_focused()
+    page.get_by_label(f"{t('Value')} 1.1", exact=True).press("Enter")
+
+    expect(page.get_by_role("heading", name=t("What changes for the last events"))).to_be_visible()
+    expect(page.locator(".diff")).to_contain_text(f"equals: {PEOPLE[0][0]}")
+    assert "payment.customer" not in path.read_text()
+    assert operator.errors == []

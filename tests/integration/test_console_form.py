@@ -543,8 +543,10 @@ def test_without_script_the_editor_shows_what_would_come_out(console: Console) -
 
 
 def test_what_rows_cant_show_is_said_in_words(console: Console) -> None:
-    """Groups and denials part by part, routes by their events, tests by name and result."""
+    """What is too deep part by part, routes by their events, tests by name and result."""
     text = (ROOT / "mappings" / "exemplo_etapas_do_funil.yaml").read_text(encoding="utf-8")
+    deep = "{any: [{not: {field: event, equals: PAYMENT_BANK_SLIP_VIEWED}}, {expression: payment.installment}]}"
+    text = text.replace("filter:\n  all:\n", f"filter:\n  all:\n    - any: [{{all: [{deep}, {deep}]}}]\n")
     save(console, text, "funil")
     page = console.operator("pt-BR").get("/mappings/funil").text
     parts = [" ".join(one.split()) for one in re.findall(r'<li class="depth-\d">(.*?)</li>', page)]
@@ -554,7 +556,7 @@ def test_what_rows_cant_show_is_said_in_words(console: Console) -> None:
     assert parts[:3] == [
         "Pelo menos uma destas condições vale:",
         "Isto não pode valer:",
-        "Evento é igual a Cobrança criada",
+        "Evento é igual a Boleto visualizado",
     ]
     assert ("Cobrança vencida, Negativação pedida", "vencidas") in routes
     assert routes[-1] == ("Todos os outros eventos", "default")
@@ -564,7 +566,7 @@ def test_what_rows_cant_show_is_said_in_words(console: Console) -> None:
 
 def test_words_follow_what_a_person_writes(console: Console) -> None:
     """A block that is changed says its new condition, one that is wrong stands as YAML; a test that fails says so."""
-    save(console, TEXT.replace("contact:", "filter: {not: {field: payment.value, at_most: 5}}\n\ncontact:"))
+    save(console, TEXT.replace("contact:", "filter: {expression: payment.value}\n\ncontact:"))
     browser = console.operator()
     form = form_of(browser.get("/mappings/cobranca"))
     form.fill(row_0_block="not: {field: payment.value, at_least: 5}")
@@ -577,3 +579,117 @@ def test_words_follow_what_a_person_writes(console: Console) -> None:
     assert "Fails" in changed
     assert "depth-0" not in wrong
     assert "at_leest" in wrong
+
+
+GROUPED = TEXT.replace(
+    "contact:",
+    """filter:
+  all:
+    - {field: payment.billingType, equals: PIX}
+    # one of these
+    - any:
+        - {field: payment.value, at_least: 100} # large
+        - not: {field: payment.description, contains: teste}
+contact:""",
+    1,
+)
+
+
+def filter_of(text: str) -> str:
+    """Return the lines of a text's filter."""
+    return text.partition("filter:\n")[2].partition("\ncontact:")[0]
+
+
+def test_above_a_hundred_or_from_one_customer(console: Console) -> None:
+    """One condition gets another one beside it, of which one is enough; where two must hold, they become a group."""
+    browser = console.operator("pt-BR")
+    form = form_of(form_of(browser.get("/mappings/cobranca")).press(browser, "Adicionar condição"))
+    form.fill(row_0_value="100,00")
+    form = form_of(form.press(browser, "Ou outra condição ao lado da condição 1"))
+    form.fill(row_1_field="payment.customer", row_1_operator="equals", row_1_value="cus_1")
+    either = form_of(form.press(browser, "Ver o que muda"))["text"]
+    form.fill(together="all")
+    form = form_of(form.press(browser, "Adicionar condição"))
+    form.fill(row_2_field="payment.description", row_2_operator="exists")
+    form = form_of(form.press(browser, "Ou outra condição ao lado da condição 2"))
+    form.fill(row_1_1_value="5")
+    both = form_of(form.press(browser, "Ver o que muda"))["text"]
+
+    large, whose = "{field: payment.value, at_least: 100}", "{field: payment.customer, equals: cus_1}"
+    assert filter_of(either) == f"  any:\n    - {large}\n    - {whose}\n"
+    assert filter_of(both) == (
+        f"  all:\n    - {large}\n    - any:\n        - {whose}\n"
+        "        - {field: payment.value, at_least: 5}\n    - {field: payment.description, exists: true}\n"
+    )
+
+
+def test_groups_are_changed_row_by_row(console: Console) -> None:
+    """A row or a group more and less, and another kind; comments stay, and the last event is beside each row."""
+    save(console, GROUPED)
+    arrive(console, 150.0)
+    browser = console.operator()
+    page = browser.get("/mappings/cobranca")
+    row = page.text.partition('id="row-1-0"')[2].partition("</li>")[0]
+    assert "</span> R$150.00" in row
+    form = form_of(page)
+    assert (form["row-1-group"], form["row-1-1-group"], form["row-1-1-0-value"]) == ("any", "none", "teste")
+    assert form_of(form.press(browser, "YAML"))["text"] == GROUPED
+    form.fill(**{"row-1-group": "not_all", "row-1-0-value": "200"})
+    form = form_of(form.press(browser, "Add to group 2"))
+    form.fill(**{"row-1-2-field": "payment.status", "row-1-2-operator": "equals", "row-1-2-value": "RECEIVED"})
+    changed = form_of(form.press(browser, "See what changes"))["text"]
+    form = form_of(form.press(browser, "Remove condition 2.1"))
+    form = form_of(form.press(browser, "Remove condition 2.1.1"))  # its group goes with it
+    form = form_of(form.press(browser, "Add a group"))
+    form.fill(**{"row-2-0-value": "1", "row-2-1-value": "2"})
+    more = form_of(form.press(browser, "See what changes"))["text"]
+    form = form_of(form.press(browser, "Remove group 3"))
+    less = form_of(form.press(browser, "See what changes"))["text"]
+
+    assert filter_of(changed) == (
+        "  all:\n    - {field: payment.billingType, equals: PIX}\n    # one of these\n    - not:\n        all:\n"
+        "          - {field: payment.value, at_least: 200} # large\n"
+        "          - not: {field: payment.description, contains: teste}\n"
+        "          - {field: payment.status, equals: RECEIVED}"
+    )
+    assert (
+        "    - any:\n        - {field: payment.value, at_least: 1}\n        - {field: payment.value, at_least: 2}"
+        in more
+    )
+    assert "at_least" not in filter_of(less)
+    assert "# one of these\n    - not:\n        all:\n          - {field: payment.status, equals: RECEIVED}" in less
+
+
+def test_what_is_wrong_stands_at_its_row(console: Console) -> None:
+    """A value that can't be read, and what lint says of a condition."""
+    save(console, GROUPED)
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(**{"row-1-0-value": "cem"})
+    unread = form.press(browser, "See what changes")
+    form.fill(**{"row-1-0-value": "100", "row-1-1-0-operator": "matches", "row-1-1-0-value": "("})
+    refused = form.press(browser, "See what changes")
+
+    assert (unread.status_code, refused.status_code) == (422, 422)
+    assert 'id="row-1-0-fault"' in unread.text
+    assert unread.text.count('-fault" role') == 1
+    wrong = refused.text.partition('id="row-1-1-0"')[2].partition("</li>")[0]
+    assert 'class="fault bad-text"' in wrong
+    assert refused.text.count('class="fault bad-text"') == 1
+
+
+def test_a_new_mapping_with_a_group_has_tests_that_pass(console: Console) -> None:
+    """Its example fulfils the first condition of the group, and what is denied is not so."""
+    browser = console.operator()
+    form = form_of(browser.get("/mappings-new?kind=payment"), "/mappings-new")
+    form.fill(description="Venda grande")
+    form.tick("event", "PAYMENT_RECEIVED")
+    form = form_of(form.press(browser, "Add a group"))
+    form.fill(row_0_0_value="100000", row_0_1_field="customer.name", row_0_1_operator="equals", row_0_1_value="Ana")
+    form = form_of(form.press(browser, "Add a condition"))
+    form.fill(row_1_field="customer.email", row_1_operator="equals", row_1_value="ana@loja.com.br")
+    page = form.press(browser, "See what changes")
+
+    assert page.status_code == 200
+    assert "Accept the new result" not in page.text
+    assert form_of(page).press(browser, "Save").location == "/mappings/venda_grande"

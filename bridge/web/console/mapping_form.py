@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
@@ -17,10 +17,11 @@ from bridge.mapping.catalogue import EVENTS, event_label, label_of, named_paths,
 from bridge.mapping.context import DERIVED
 from bridge.mapping.document import Scalar, read_document
 from bridge.mapping.drafts import Offer, offers_of
+from bridge.mapping.edit import NotEditable
 from bridge.mapping.evaluate import explain
 from bridge.mapping.expressions import Expression, compile_text, evaluate
-from bridge.mapping.findings import Findings, Severity
-from bridge.mapping.form import BLOCKS, SETTINGS, Form, Row, Sent
+from bridge.mapping.findings import Finding, Findings, Severity
+from bridge.mapping.form import BLOCKS, DEPTH, KINDS, SETTINGS, TOGETHER, Form, Row, Sent, row_places, rows_of
 from bridge.mapping.functions import EvaluationFailed
 from bridge.mapping.lint import kind_of_path, values_of_path
 from bridge.mapping.model import GROUPS, covers, walk
@@ -39,6 +40,8 @@ OBJECT_WORDS = {
     "installment": N_("Instalment plan"),
     "": N_("Event and calculations"),
 }
+MAX_ROWS = 500
+"""Ours: no mapping has so many conditions."""
 OWN = "="
 """Prefix of the kind of a source that a person writes: expression, template or text."""
 SOURCE_WORDS = {
@@ -53,6 +56,13 @@ FAULTS = {
     "key": N_("Write the key as Clint shows it, or remove the field."),
     "source": N_("Write what is sent, or remove the field."),
 }
+GROUP_WORDS = {
+    "all": N_("all conditions"),
+    "any": N_("at least one condition"),
+    "none": N_("no condition"),
+    "not_all": N_("not all conditions at once"),
+}
+"""How many of the conditions of a group must hold."""
 _LABELLED = ("status", "billingType", "cycle", "reason", "personType")
 
 
@@ -188,7 +198,7 @@ def _family(name: str) -> str:
 def value_lists(form: Form) -> dict[str, list[str]]:
     """Return the values that Asaas documents for the fields of the rows, as people read them."""
     found = {}
-    for row in form.rows:
+    for row in rows_of(form.rows):
         values = values_of_path(tuple(row.field.split("."))) if row.field else ()
         if values and row.field != "event":
             found[row.field] = [_word(value) for value in values]
@@ -199,20 +209,58 @@ def _word(value: str) -> str:
     return (label_of(value) if current_language() == "pt" else None) or value
 
 
-def shown_rows(form: Form, choices: list[tuple[str, list[Choice]]], around: Around) -> list[dict[str, Any]]:
+def shown_rows(
+    form: Form,
+    choices: list[tuple[str, list[Choice]]],
+    around: Around,
+    findings: Mapping[str, list[Finding]],
+) -> list[dict[str, Any]]:
+    """Return what stands in each row, with the rows of a group in it, and what lint says of it."""
     known = {one.value for _, group in choices for one in group}
-    return [
-        {
+
+    def shown_row(row: Row, at: tuple[int, ...]) -> dict[str, Any]:
+        return {
             "row": row,
+            "id": row_id(at),
+            "at": ":".join(str(one) for one in at),
+            "n": ".".join(str(one + 1) for one in at),
             "operator": "absent" if row.operator == "exists" and row.operands == ("false",) else row.operator,
             "value": shown_operands(row),
             "seen": seen(row.field, around) if row.field else "",
             "own": row.field and row.field not in known,
             "lines": row.block.count("\n") + 1,
             "words": block_words(row.block),
+            "inner": [shown_row(one, (*at, place)) for place, one in enumerate(row.rows)],
+            "may_group": len(at) <= DEPTH,
+            "findings": findings.get(row_id(at), []),
         }
-        for row in form.rows
-    ]
+
+    return [shown_row(row, (at,)) for at, row in enumerate(form.rows)]
+
+
+def row_id(at: Iterable[int]) -> str:
+    """Return the id of a row's controls.
+
+    >>> row_id((2, 0))
+    'row-2-0'
+    """
+    return "-".join(["row", *(str(one) for one in at)])
+
+
+def row_findings(text: str, findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    """Return what lint says about the conditions of a text, by the innermost row in which it stands."""
+    try:
+        places = row_places(text)
+    except NotEditable:
+        return {}
+    found: dict[str, list[Finding]] = {}
+    for one in findings:
+        if one.severity is Severity.NOTE:
+            continue
+        inside = [(len(at), row_id(at)) for at, (start, end) in places.items() if start <= (one.line, one.column) < end]
+        if inside:
+            found.setdefault(max(inside)[1], []).append(one)
+    return found
 
 
 def block_words(block: str) -> list[tuple[str, int]]:
@@ -309,11 +357,7 @@ def sent_form(given: MultiDict[str, str], old: Form) -> tuple[Form, dict[str, tu
     A control that shows what the text has leaves it as it is.
     """
     faults: dict[str, tuple[str, str]] = {}
-    rows = []
-    for at in range(_count(given, "rows")):
-        row, fault = _sent_row(given, f"row-{at}", old)
-        rows.append(row)
-        faults |= {f"row-{at}": fault} if fault else {}
+    rows = _sent_rows(given, "row", old.rows, faults)
     fields = []
     for at in range(_count(given, "fields")):
         one, fault = _sent_field(given, f"field-{at}", old)
@@ -322,11 +366,12 @@ def sent_form(given: MultiDict[str, str], old: Form) -> tuple[Form, dict[str, tu
     chosen = given.getlist("event")
     events = [name for name in old.events if name in chosen]
     events += [name for name in chosen if name not in old.events]
-    together = given.get("together", old.together)
+    together = given.get("together", "")
+    together = together if together in TOGETHER else old.together
     blocks = {name: _block(given, name, old.blocks[name]) for name in BLOCKS}
     settings = {name: _setting(given, name, old.settings[name]) for name in SETTINGS}
     deal = sent_deal(given, old.deal)
-    return Form(settings, tuple(events), together, tuple(rows), tuple(fields), blocks, deal), faults
+    return Form(settings, tuple(events), together, rows, tuple(fields), blocks, deal), faults
 
 
 def _count(given: MultiDict[str, str], name: str) -> int:
@@ -358,14 +403,37 @@ def _setting(given: MultiDict[str, str], name: str, old: str) -> str:
     return old if value == (" ".join(old.split()) or MAPPING[name].default) else value
 
 
-def _sent_row(given: MultiDict[str, str], name: str, old: Form) -> tuple[Row, tuple[str, str] | None]:
-    place = _place(given, name, old.rows)
+def _sent_rows(
+    given: MultiDict[str, str], name: str, old: tuple[Row, ...], faults: dict[str, tuple[str, str]]
+) -> tuple[Row, ...]:
+    """Return the rows of a group, and put what is wrong with them into `faults`."""
+    rows = []
+    for at in range(MAX_ROWS):
+        id_ = f"{name}-{at}"
+        if f"{id_}-group" in given:
+            place = _place(given, id_, old)
+            before = old[place].as_group if place is not None else ()
+            kind = given[f"{id_}-group"]
+            inner = _sent_rows(given, id_, before, faults)
+            if inner:
+                rows.append(Row(group=kind if kind in KINDS else "any", rows=inner, place=place))
+        elif f"{id_}-block" in given or f"{id_}-operator" in given:
+            row, fault = _sent_row(given, id_, old)
+            rows.append(row)
+            faults |= {id_: fault} if fault else {}
+        else:
+            break
+    return tuple(rows)
+
+
+def _sent_row(given: MultiDict[str, str], name: str, old: tuple[Row, ...]) -> tuple[Row, tuple[str, str] | None]:
+    place = _place(given, name, old)
     if f"{name}-block" in given:
         block = _lines(given[f"{name}-block"]).rstrip()
         return Row(block=block, place=place), None if block else ("empty", "")
     path, operator = given.get(f"{name}-field", ""), given.get(f"{name}-operator", "")
     text = given.get(f"{name}-value", "").strip()
-    before = old.rows[place] if place is not None else None
+    before = old[place] if place is not None else None
     if operator in {"exists", "absent"}:
         return Row(path, "exists", ("true" if operator == "exists" else "false",), place=place), None
     operator = operator if operator in OPERATORS else "equals"
@@ -422,11 +490,73 @@ def _sent_field(given: MultiDict[str, str], name: str, old: Form) -> tuple[Sent,
     return one, fault or (None if source else ("source", ""))
 
 
-def with_row(form: Form, events: Iterable[str]) -> Form:
-    """Return the form with one more condition, on the amount where there is one."""
+Place = tuple[int, ...]
+"""The place of a row, after those of the groups that it is in."""
+
+
+def _fresh(events: Iterable[str]) -> Row:
+    """Return a condition that a person is about to write, on the amount where there is one."""
     path = next((f"{one}.value" for one in objects_of(events) if f"{one}.value" in named_paths(one)), "event")
-    operator = "at_least" if is_money(path) else "equals"
-    return replace(form, rows=(*form.rows, Row(path, operator, ("",))))
+    return Row(path, "at_least" if is_money(path) else "equals", ("",))
+
+
+def _changed(rows: tuple[Row, ...], at: Place, change: Callable[[Row], Row | None]) -> tuple[Row, ...]:
+    """Return rows with another one at a place, or with none; a group goes with its last row."""
+    first, *rest = at
+    if first >= len(rows):
+        return rows
+    row: Row | None = rows[first]
+    if not rest:
+        row = change(rows[first])
+    elif rows[first].group:
+        inner = _changed(rows[first].rows, tuple(rest), change)
+        row = replace(rows[first], rows=inner) if inner else None
+    return (*rows[:first], *((row,) if row else ()), *rows[first + 1 :])
+
+
+def row_at(form: Form, at: Place) -> Row | None:
+    """Return the row at a place; of no place, all conditions as one group."""
+    row = Row(group=form.together, rows=form.rows)
+    for one in at:
+        if one >= len(row.rows):
+            return None
+        row = row.rows[one]
+    return row
+
+
+def with_row(form: Form, events: Iterable[str], at: Place = ()) -> tuple[Form, str]:
+    """Return the form with one more condition, in the group at that place where there is one, and the row's id."""
+    fresh, group = _fresh(events), row_at(form, at)
+    if not at or group is None or not group.group:
+        return replace(form, rows=(*form.rows, fresh)), row_id((len(form.rows),))
+    rows = _changed(form.rows, at, lambda row: replace(row, rows=(*row.rows, fresh)))
+    return replace(form, rows=rows), row_id((*at, len(group.rows)))
+
+
+def with_group(form: Form, events: Iterable[str]) -> tuple[Form, str]:
+    """Return the form with a group of two conditions more, and the id of its first row."""
+    fresh = _fresh(events)
+    kind = "all" if form.together == "any" and form.rows else "any"
+    return replace(form, rows=(*form.rows, Row(group=kind, rows=(fresh, fresh)))), row_id((len(form.rows), 0))
+
+
+def with_other(form: Form, events: Iterable[str], at: Place, kind: str) -> tuple[Form, str] | None:
+    """Return the form where a condition and another one are a group of that kind, and the id of the other one."""
+    row, fresh = row_at(form, at), _fresh(events)
+    if not 0 < len(at) <= DEPTH or row is None or row.group:
+        return None
+    if len(at) == len(form.rows) == 1:
+        return replace(form, together=kind, rows=(*form.rows, fresh)), row_id((1,))
+    rows = _changed(form.rows, at, lambda one: Row(group=kind, rows=(replace(one, place=0), fresh), place=one.place))
+    return replace(form, rows=rows), row_id((*at, 1))
+
+
+def without_row(form: Form, at: Place) -> tuple[Form, str]:
+    """Return the form without a row, and the id of the button that adds one where it was."""
+    left = replace(form, rows=_changed(form.rows, at, lambda row: None))
+    group = row_at(form, at[:-1])
+    is_left = len(at) > 1 and group is not None and len(group.rows) > 1
+    return left, f"add-{row_id(at[:-1])}" if is_left else "add-row"
 
 
 def with_field(form: Form, offer: Offer | None) -> Form:

@@ -167,6 +167,7 @@ def _form(
     conditions = mapping_form.field_choices(about, around)
     sources = mapping_form.source_choices(about, around)
     events, other_events = mapping_form.event_choices(shown, about)
+    of_rows = mapping_form.row_findings(text, found.findings) if form is None else {}
     return layout.page(
         "mapping_form.html",
         status,
@@ -176,6 +177,7 @@ def _form(
         faults=faults or {},
         FAULTS=mapping_form.FAULTS,
         OPERATOR_WORDS=OPERATOR_WORDS,
+        GROUP_WORDS=mapping_form.GROUP_WORDS,
         SOURCE_WORDS=mapping_form.SOURCE_WORDS,
         focus=focus,
         around=around,
@@ -183,7 +185,7 @@ def _form(
         sources=sources,
         events=events,
         other_events=other_events,
-        rows=mapping_form.shown_rows(shown, conditions, around),
+        rows=mapping_form.shown_rows(shown, conditions, around, of_rows),
         routes=mapping_form.route_words(now or found.mapping),
         cases=testing.run(now, directory()) if now and base else (),
         fields=mapping_form.shown_fields(found.mapping, shown, sources, around),
@@ -343,17 +345,28 @@ def _other_rows(form: Form, step: str) -> tuple[Form, str] | None:
     """Return the form with a row more or less, and the control to go on with; None for another step."""
     what, _, place = step.partition(":")
     at = layout.number(place)
+    row = _row_place(place)
     if what == "add-row":
-        return mapping_form.with_row(form, _about_what(form)), f"row-{len(form.rows)}"
+        return mapping_form.with_row(form, _about_what(form), row)
+    if what == "add-group":
+        return mapping_form.with_group(form, _about_what(form))
+    if what in {"or", "and"}:
+        return mapping_form.with_other(form, _about_what(form), row, "any" if what == "or" else "all")
     if what == "add-field":
         offers = mapping_form.offers(form, _about_what(form))
         offer = next((one for one in offers if one.key == _given().get("offer")), None)
         return mapping_form.with_field(form, offer), f"field-{len(form.fields)}"
-    if what == "remove-row" and at is not None:
-        return replace(form, rows=form.rows[:at] + form.rows[at + 1 :]), "add-row"
+    if what == "remove-row" and row:
+        return mapping_form.without_row(form, row)
     if what == "remove-field" and at is not None:
         return replace(form, fields=form.fields[:at] + form.fields[at + 1 :]), "add-field"
     return (form, "") if what == "events" else None
+
+
+def _row_place(text: str) -> tuple[int, ...]:
+    """Return the place of a row that a button names, such as 0:2; nothing for another text."""
+    places = [layout.number(one) for one in text.split(":")]
+    return tuple(one for one in places if one is not None) if None not in places else ()
 
 
 def _accepted(name: str, text: str, place: str) -> str:

@@ -16,7 +16,7 @@ from bridge.mapping.accept import accept
 from bridge.mapping.deal_form import LISTS, VALUES, WORDS, Deal, Value
 from bridge.mapping.drafts import starter, with_tests
 from bridge.mapping.edit import NotEditable
-from bridge.mapping.form import BLOCKS, SETTINGS, Form, Row, Sent, read_form, write_form
+from bridge.mapping.form import BLOCKS, KINDS, SETTINGS, Form, Row, Sent, read_form, write_form
 from bridge.mapping.spec import FUNNEL, MAPPING
 from tests.browser.conftest import MAPPING as OF_BROWSER
 from tests.console import MAPPING as OF_CONSOLE
@@ -179,7 +179,15 @@ def changes(form: Form) -> Iterator[tuple[str, Form, int]]:
     for at, row in enumerate(form.rows):
         before, after = form.rows[:at], form.rows[at + 1 :]
         yield f"condition {at} less", replace(form, rows=before + after), 8 + row.block.count("\n")
-        if not row.block:
+        if row.group:
+            more = replace(row, rows=(*row.rows, Row("payment.value", "at_least", ("100",))))
+            yield f"a condition more in {at}", replace(form, rows=(*before, more, *after)), 6
+            for kind in KINDS.keys() - {row.group}:
+                other = replace(row, group=kind)
+                yield f"{at} is {kind}", replace(form, rows=(*before, other, *after)), 16
+        if not row.block and not row.group:
+            several = Row(group="any", rows=(replace(row, place=0), Row("payment.id", "exists", ("true",))), place=at)
+            yield f"{at} or another", replace(form, rows=(*before, several, *after)), 6
             yield f"field of {at}", replace(form, rows=(*before, replace(row, field="payment.id"), *after)), 2
             other = replace(row, operator="one_of", operands=("a, b", "c"))
             yield f"comparison of {at}", replace(form, rows=(*before, other, *after)), 2
@@ -245,15 +253,61 @@ def test_a_single_condition_becomes_one_of_several() -> None:
 
 def test_conditions_that_no_row_shows_are_blocks() -> None:
     """They can be edited as text, and their comments go along."""
-    text = STARTERS["exemplo_etapas_do_funil"]
+    text = (
+        "events: [A]\ncontact: {email: customer.email}\n"
+        "filter:\n  all:\n    - any:\n        - all:\n            - any: # deep\n"
+        "                - {field: payment.value, equals: 1}\n            - expression: payment.id\n"
+    )
     form = read_form(text)
-    first = form.rows[0]
-    changed = replace(first, block=first.block.replace("equals: 1", "equals: 2"))
-    after = write_form(text, replace(form, rows=(changed, *form.rows[1:])))
+    ((inner,),) = [one.rows for one in form.rows]
+    deep, expression = inner.rows
+    changed = replace(deep, block=deep.block.replace("equals: 1", "equals: 2"))
+    group = replace(form.rows[0], rows=(replace(inner, rows=(changed, expression)),))
+    after = write_form(text, replace(form, rows=(group,)))
 
-    assert first.block.startswith("any:\n")
+    assert deep.block.startswith("any: # deep\n")
+    assert expression.block == "expression: payment.id"
     assert lines(text, after) == 2
     assert "equals: 2" in after
+
+
+def test_groups_are_rows_in_rows() -> None:
+    """One of several, a denial of one, and a denial of several."""
+    form = read_form(STARTERS["exemplo_etapas_do_funil"])
+    first, _, last = form.rows
+
+    assert (form.together, first.group, last.group) == ("all", "any", "not_all")
+    assert [one.group for one in first.rows] == ["none", "", ""]
+    assert first.rows[0].rows == (Row("event", "equals", ("PAYMENT_CREATED",), place=0),)
+    assert [one.field for one in last.rows] == ["event", "payment.status"]
+
+
+@pytest.mark.parametrize(
+    ("before", "kind", "after"),
+    [
+        (
+            "not: {field: a, equals: b} # c",
+            "any",
+            "any:\n    - {field: a, equals: b}\n    - {field: x, exists: true} # c",
+        ),
+        (
+            "not: # c\n    any: [{field: a, equals: b}]",
+            "all",
+            "# c\n  all: [{field: a, equals: b}, {field: x, exists: true}]",
+        ),
+    ],
+)
+def test_a_denial_becomes_a_group(before: str, kind: str, after: str) -> None:
+    """And the other way round; comments stay."""
+    text = f"events: [A]\nfilter:\n  {before}\ncontact: {{email: customer.email}}\n"
+    form = read_form(text)
+    (row,) = form.rows
+    more = Row("x", "exists", ("true",))
+    changed = write_form(text, replace(form, rows=(replace(row, group=kind, rows=(*row.rows, more)),)))
+
+    assert changed == text.replace(before, after)
+    again = read_form(changed)
+    assert (again.together, len(again.rows)) == (kind, 2)
 
 
 def test_a_removed_row_takes_the_comment_above_it_along() -> None:
@@ -290,12 +344,15 @@ def test_a_text_of_another_shape_is_no_form(text: str) -> None:
 
 
 def test_what_cant_be_written_is_refused() -> None:
-    """A block that is no YAML, or says something else than the form shows."""
+    """A block that is no YAML; one that a row can show becomes a row."""
     text = STARTERS["exemplo_etapas_do_funil"]
     form = read_form(text)
-    for block in ("any: [", "a: 1\nb: 2: 3", "field: payment.value\nat_least: 5"):
+    for block in ("any: [", "a: 1\nb: 2: 3"):
         with pytest.raises(NotEditable):
-            write_form(text, replace(form, rows=(replace(form.rows[0], block=block), *form.rows[1:])))
+            write_form(text, replace(form, rows=(Row(block=block, place=0), *form.rows[1:])))
+    plain = Row(block="field: payment.value\nat_least: 5", place=0)
+    after = read_form(write_form(text, replace(form, rows=(plain, *form.rows[1:]))))
+    assert after.rows[0] == Row("payment.value", "at_least", ("5",), place=0)
 
 
 @pytest.mark.parametrize("name", STARTERS)
