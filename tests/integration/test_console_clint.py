@@ -214,7 +214,7 @@ def test_a_pause_by_the_api_says_what_its_code_needs(console: Console, me: Brows
         destinations.pause(connection, "vendas", why.to_json(), console.clock())
     page = me.get("/attention").text
 
-    assert "CLINT_API_TOKEN" in page
+    assert "Make a new token in Clint" in page
     assert "Enter the new URL" not in page
 
 

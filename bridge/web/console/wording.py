@@ -10,6 +10,7 @@ from bridge.messages import N_
 
 _CHECK = N_("“Check everything” under Connections says more")
 _CLINT_TOKEN = N_("set the token of Clint's API: Connections says how")
+_NEW_TOKEN = N_("make a new token in Clint and put it into the server's settings")
 _KEY_PAGE = N_("give the account a new key from Asaas (Integrações, Chaves de API): Connections, Change key")
 _REGISTER = N_("register the webhook: Connections, Webhook")
 _RESUME = N_("resume sending on the webhook's page")
@@ -63,7 +64,7 @@ IN_CONSOLE: dict[str, str] = {
     ),
     "run: bridge webhook resume{account}": _RESUME,
     # bridge/clint
-    "copy the token from Clint into CLINT_API_TOKEN again": _CLINT_TOKEN,
+    "copy the token from Clint into CLINT_API_TOKEN again": _NEW_TOKEN,
     "check in Clint whether it was removed, and that CLINT_API_URL is right": N_(
         "check in Clint whether it was removed"
     ),
@@ -195,7 +196,7 @@ IN_CONSOLE: dict[str, str] = {
     "set BRIDGE_PASSWORD, 12 characters or more, or invite people: bridge users invite": N_(
         "invite yourself under People: then you sign in with a password of your own"
     ),
-    "make a token in Clint, set CLINT_API_TOKEN to it for all processes and start them again": _CLINT_TOKEN,
+    "make a token in Clint, set CLINT_API_TOKEN to it for all processes and start them again": _NEW_TOKEN,
     "set CLINT_API_TOKEN; Clint's API needs the Elite plan": _CLINT_TOKEN,
     "copy its URL from Clint (the origin's integrations, Receber Webhook) into {variable}, or run: bridge destinations "
     "add {destination}": N_(
@@ -262,7 +263,7 @@ IN_CONSOLE: dict[str, str] = {
         "enter another URL: Connections, Change URL"
     ),
     "copy the token from Clint into CLINT_API_TOKEN, restart the bridge and resume the destination": N_(
-        "set a new token of Clint's API (Connections says how), then resume the destination"
+        "make a new token in Clint and put it into the server's settings, then resume the destination"
     ),
     "set the origin anew (CLINT_ORIGIN, or: bridge destinations add NAME --origin) and resume the destination": N_(
         "choose the origin again (Connections, Change origin), then resume the destination"
