@@ -27,7 +27,6 @@ from bridge.messages import N_, Message, _, ngettext
 from bridge.operations import accounts, connect
 from bridge.operations.accounts import public_hook_url, without_mapping
 from bridge.operations.connect import Company
-from bridge.operations.doctor import is_clint_url
 from bridge.settings import DEFAULT, NAME, destination_variable, origin_of, origin_url, variable
 from bridge.web.console import clint, jobs, layout
 from bridge.web.console.access import over_https, person, runtime
@@ -406,10 +405,11 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
         if before is not None and before == url and not is_new:
             raise UsageError(N_("{name} goes there already; nothing was changed"), name=name)
         changes = (runtime.journal, runtime.settings, person.actor, runtime.clock_ms(), name, url)
-        if not origin and not is_sure and _is_strange(url):
+        words = None if origin or is_sure else accounts.strange_url(runtime.settings, url)
+        if words:
             accounts.check_destination(runtime.journal, runtime.settings, name, url)
             sealed = _sealed({"for": name, "url": url}, _URL_COLUMN)
-            return _ask_url(shown, 422, strange=sealed, strange_name=name)
+            return _ask_url(shown, 422, strange=sealed, strange_name=name, strange_words=words)
         accounts.add_destination(*changes, must_be_new=is_new)
     except UsageError as error:
         return _ask_url(shown, 422, error=error)
@@ -436,11 +436,6 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
     )
     layout.flash_message(text)
     return layout.go("console.connections.show")
-
-
-def _is_strange(url: str) -> bool:
-    """Return whether the URL can be one, and is not of the form of those that Clint gives its integrations."""
-    return not is_clint_url(url) and not runtime.settings.bridge_allow_private_destinations
 
 
 def _back_to_switching() -> ResponseReturnValue | None:
