@@ -19,7 +19,7 @@ from bridge.mapping import drafts, spec, testing
 from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS
 from bridge.mapping.deal_form import Deal, Value
 from bridge.mapping.findings import did_you_mean
-from bridge.mapping.model import ClintDirectory, covers
+from bridge.mapping.model import ClintDirectory, Funnel, covers
 from bridge.mapping.schema import FILE_NAME, schema_text
 from bridge.messages import N_, _, ngettext
 from bridge.operations.mappings import file_of
@@ -112,7 +112,7 @@ def _ask(invocation: Invocation, name: str, options: dict[str, Any]) -> drafts.C
         billing_types=ask("billing_types", types, "", drafts.as_billing_types),
         reference=ask("reference", begins, "", str),
         installments=ask("installments", each, "each", drafts.as_installments) if entity == "payment" else "each",
-        offers=_offers(entity, options["fields"]),
+        offers=_offers(entity, options["fields"], by_api=by_api),
         send_to=send_to,
         enabled=send_to == DEFAULT or send_to in known,
         deal=_deal(events, entity, stages, options) if by_api else None,
@@ -217,8 +217,10 @@ def _events(given: Sequence[str]) -> tuple[str, ...]:
     return _answer(None, N_("events, by number or name"), None, lambda text: drafts.as_events(_picked(text, names)))
 
 
-def _offers(entity: str, given: Sequence[str]) -> tuple[drafts.Offer, ...]:
+def _offers(entity: str, given: Sequence[str], *, by_api: bool) -> tuple[drafts.Offer, ...]:
     offers = drafts.offers_of(entity)
+    if by_api:  # the bridge itself writes the deal's key there
+        offers = [offer for offer in offers if offer.key != Funnel().key_field]
     keys = [offer.key for offer in offers]
     if sys.stdin.isatty() and not given:
         shown = drafts.examples(offers, entity)

@@ -11,6 +11,7 @@ from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.drafts import FIELD_MENU, Choices, Offer, draft
 from bridge.mapping.testing import parts_of, run
 from tests.commands import Commands
+from tests.peers import closed_port
 
 
 @pytest.fixture
@@ -86,8 +87,10 @@ def test_file_with_another_destination_is_off_until_that_is_set(commands: Comman
 )
 def test_file_for_an_origin_of_clint_is_sound(commands: Commands, arguments: tuple[str, ...]) -> None:
     """It says what one deal stands for; each stage and status that is told has a test."""
-    origin = {"CLINT_ORIGIN_VENDAS": "Vendas"}
-    said = commands.run("mappings", "new", "nova", "--send-to", "vendas", *arguments, **origin)
+    with closed_port() as port:
+        clint = {"CLINT_API_TOKEN": "t", "CLINT_API_URL": f"http://127.0.0.1:{port}", "CLINT_ORIGIN_VENDAS": "Vendas"}
+        local = {"BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1"}
+        said = commands.run("mappings", "new", "nova", "--send-to", "vendas", *arguments, **clint, **local)
 
     assert said.status == 0, said.err
     assert "one_deal_per: " in (commands.mappings / "nova.yaml").read_text()
