@@ -75,20 +75,18 @@ def test_an_origin_is_added_as_a_destination(commands: Commands) -> None:
 
 
 def test_a_url_of_no_clint_integration_is_kept_only_on_demand(commands: Commands) -> None:
-    """The words are those of the console; on a terminal the person is asked, a script says --yes."""
+    """The words are those of the console; a script says --yes."""
     strange = URL.replace("/webhook/", "/webhook-test/")
     refused = commands.run("destinations", "add", "vendas", lines=f"{strange}\n")
-    declined = commands.on_terminal("destinations", "add", "vendas", types=f"{strange}\n\n")
     none = commands.run("destinations", "list", "--json").json
-    agreed = commands.on_terminal("destinations", "add", "vendas", types=f"{strange}\nyes\n")
     kept = commands.run("destinations", "add", "outras", "--yes", lines=f"{strange}\n")
     trial = commands.run(
         "destinations", "add", "local", lines="http://127.0.0.1:1/a\n", BRIDGE_ALLOW_PRIVATE_DESTINATIONS="1"
     )
 
-    assert (refused.status, declined.status, none) == (2, 1, [])
-    assert (agreed.status, kept.status, trial.status) == (0, 0, 0)
-    for said in (refused, declined, agreed, kept):
+    assert (refused.status, none) == (2, [])
+    assert (kept.status, trial.status) == (0, 0)
+    for said in (refused, kept):
         assert "This does not look like a URL of a Clint webhook integration" in said.err
         assert strange not in said.out + said.err
     assert "add --yes" in refused.err
