@@ -10,7 +10,7 @@ import click
 
 from bridge.asaas.webhooks import hook_url
 from bridge.cli.main import Invocation
-from bridge.cli.options import check_can_ask, opened_runtime, remove_after_question
+from bridge.cli.options import check_can_ask, confirm, opened_runtime, remove_after_question
 from bridge.cli.output import Columns, json_option, show_json, show_list
 from bridge.errors import ClintApiFailed, ClintFault, NotFound
 from bridge.journal import accounts as kept
@@ -161,18 +161,25 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
 @destinations.command("add")
 @click.argument("name")
 @click.option("--origin", help="Name or id of an origin (funnel) of Clint: its deals are written by Clint's API.")
+@click.option("--yes", is_flag=True, help="Keep also a URL that does not look like one of a Clint integration.")
 @click.pass_obj
-def add_destination(invocation: Invocation, name: str, origin: str | None) -> None:
+def add_destination(invocation: Invocation, name: str, origin: str | None, yes: bool) -> None:
     """Keep a destination in the journal, or give the one of that name another URL or origin.
 
     Asks for the URL of the Clint integration without showing it; where there is no terminal, the first line of standard
-    input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and the running processes use it within seconds. With
-    --origin it asks for nothing, needs CLINT_API_TOKEN, and lists the origins of Clint where it has none of that name.
+    input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and the running processes use it within seconds. One
+    that is of no Clint integration is kept only where you say so. With --origin it asks for nothing, needs
+    CLINT_API_TOKEN, and lists the origins of Clint where it has none of that name.
     """
     if origin:
         _check_origin(invocation, origin)
     question = _("URL (Clint: the origin's integrations, Receber Webhook)")
-    url = origin_url(origin) if origin else read_secret(question)
+    url = origin_url(origin) if origin else read_secret(question).strip("'\"")
+    if not origin:
+        operations.check_destination(invocation.journal, invocation.settings, name, url)
+        if words := operations.strange_url(invocation.settings, url):
+            click.echo(f"{words[0].text()}. {words[1].text()}", err=True)
+            confirm(_("keep it all the same?"), _("nothing was stored"), yes=yes)
     fresh, freed = operations.add_destination(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, url
     )

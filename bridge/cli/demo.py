@@ -27,7 +27,7 @@ from bridge import private_files
 from bridge.asaas.webhooks import generate as new_token
 from bridge.cli.main import NO
 from bridge.cli.output import LiveLog, show_table
-from bridge.cli.stack import LOOPBACK, LocalBridge, Stopping, bridge_command, choose_ports, listen
+from bridge.cli.stack import LOOPBACK, LocalBridge, Stopping, bridge_command, chosen_port, reserved
 from bridge.crypto import keep_new_key, with_kept_key
 from bridge.errors import DemoRefused, JournalError
 from bridge.journal import Journal, queries, statistics
@@ -55,7 +55,7 @@ _POLL_S = 0.15
 @click.option(
     "--once", is_flag=True, help="End when all is done: status 0 if each deal stands in its stage and status, else 1."
 )
-@click.option("--port", type=click.IntRange(1, 65535), help="Port of the bridge; otherwise 8000, or a free one.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the bridge; otherwise 8000, or the next free one.")
 @click.option(
     "--api", is_flag=True, help="Show deals by Clint's API: one mapping, and one deal for each charge, in its stage."
 )
@@ -71,10 +71,10 @@ def demo(context: click.Context, once: bool, port: int | None, api: bool) -> Non
     """
     context.obj.queue_output(click.echo)
     directory = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data", "demo")
-    if port is not None:
-        listen(LOOPBACK, port).close()  # raises where it is taken
-    with take_directory(directory):
-        bridge, asaas, clint = choose_ports((port or 8000, 8100, 8200))  # others where these are taken
+    with ExitStack() as kept:
+        bridge = kept.enter_context(chosen_port(8000) if port is None else reserved(LOOPBACK, port))
+        asaas, clint = (kept.enter_context(chosen_port(wanted)) for wanted in (8100, 8200))
+        kept.enter_context(take_directory(directory))
         if not _run(set_stage(directory.resolve(), (bridge, asaas, clint), api=api), once=once):
             context.exit(NO)
 

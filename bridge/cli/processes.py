@@ -35,6 +35,7 @@ from bridge.cli.stack import (
     Stopping,
     bridge_command,
     listen,
+    reserved,
 )
 from bridge.crypto import keep_new_key, with_kept_key
 from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated, SettingsError
@@ -174,29 +175,33 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
 
     Brings the journal's schema to this version, starts again what dies, and prints the console's address. Needs no
     setting: the console connects Asaas and Clint. For a new SQLite journal without BRIDGE_ENCRYPTION_KEY it makes a
-    key and keeps it in the data directory as encryption.key; every command finds it there.
+    key and keeps it in the data directory as encryption.key; every command finds it there. Where standard output is no
+    terminal it is the log, one JSON object a line; what a person reads, such as the address, is on standard error.
     """
     at_terminal = is_terminal()
     lock = threading.Lock()
 
     def show_line(name: str, text: str) -> None:
         with lock:  # processes print at the same time
-            click.echo(f"{name:<8}| {text}")
+            is_record = text.startswith("{")
+            click.echo(text if is_record else f"{name:<8}| {text}", err=not is_record)
 
-    notice = click.echo if at_terminal else partial(show_line, "bridge")
+    notice = partial(click.echo, err=not at_terminal)
     invocation.queue_output(notice)
+    if not at_terminal:
+        logs.configure("debug" if invocation.debug else "error")
     environ = dict(os.environ)
     environ |= {name: str(value) for name, value in (("BRIDGE_HOST", host), ("PORT", port)) if value is not None}
     settings = _settings(with_kept_key(environ))
-    listen(settings.bridge_host, settings.port).close()  # raises where it is taken
-    if made := keep_new_key(environ, JOURNAL_FILE):
-        text = _("made {file}, the key that encrypts the journal: keep a copy, apart from the journal's", file=made)
-        notice(text)
-    if not environ.get("BRIDGE_MAPPINGS_DIR", "").strip():
-        with suppress(OSError):  # then it is said to be missing
-            settings.bridge_mappings_dir.mkdir(exist_ok=True)
-    environ = with_kept_key(environ)
     with ExitStack() as stack:
+        stack.enter_context(reserved(settings.bridge_host, settings.port))
+        if made := keep_new_key(environ, JOURNAL_FILE):
+            text = _("made {file}, the key that encrypts the journal: keep a copy, apart from the journal's", file=made)
+            notice(text)
+        if not environ.get("BRIDGE_MAPPINGS_DIR", "").strip():
+            with suppress(OSError):  # then it is said to be missing
+                settings.bridge_mappings_dir.mkdir(exist_ok=True)
+        environ = with_kept_key(environ)
         stopping = stack.enter_context(Stopping())
         output, detail, log_path = show_line, notice, None
         if at_terminal:

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -233,6 +233,7 @@ READY_TIMEOUT_S = 60.0
 STOP_GRACE_S = 15.0
 """How long a process that was told to stop may take after its last send; then it is killed."""
 LOOPBACK = "127.0.0.1"
+PORTS_TRIED = 100
 _REDIS_REST_S = 5.0
 
 
@@ -336,17 +337,33 @@ def bridge_command(name: str) -> list[str]:
     return [sys.executable, "-m", "bridge", name]
 
 
-def choose_ports(wanted: Sequence[int]) -> list[int]:
-    """Return free ports of this machine: the wanted ones where they are free, else others."""
-    chosen: list[int] = []
-    with ExitStack() as bound:  # all at once, so that none is chosen twice
-        for port in wanted:
-            try:
-                probe = listen(LOOPBACK, port)
-            except PortTaken:
-                probe = listen(LOOPBACK, 0)
-            chosen.append(bound.enter_context(probe).getsockname()[1])
-    return chosen
+@contextmanager
+def reserved(host: str, port: int) -> Iterator[int]:
+    """Keep a free port for a process that will bind it; raise PortTaken where it is bound, or another bridge keeps it.
+
+    Until that process listens, a look alone would let two bridges that start at once take the same port.
+    """
+    with socket.socket(socket.AF_UNIX) as mark:
+        try:
+            # A name without a file: it ends with its socket, and is of the same network namespace as the port.
+            mark.bind(f"\0asaas-clint-bridge/{host}:{port}")
+        except OSError as error:
+            raise _port_taken(host, port, system_reason(error)) from error
+        listen(host, port).close()
+        yield port
+
+
+@contextmanager
+def chosen_port(wanted: int) -> Iterator[int]:
+    """Keep a port of this machine: the wanted one, or the next that is free."""
+    with ExitStack() as kept:
+        for port in range(wanted, min(wanted + PORTS_TRIED, 65_536)):
+            with suppress(PortTaken):
+                kept.enter_context(reserved(LOOPBACK, port))
+                break
+        else:
+            port = kept.enter_context(reserved(LOOPBACK, wanted))  # raises
+        yield port
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -358,10 +375,10 @@ def listen(host: str, port: int) -> socket.socket:
         # Every address of IPv6 is every one of IPv4, too.
         return socket.create_server(address, family=family, dualstack_ipv6=host == "::")
     except (OSError, UnicodeError) as error:
-        raise PortTaken(
-            N_("port {port} of {host} can't be bound: {why}"),
-            port=port,
-            host=host,
-            why=system_reason(error) if isinstance(error, OSError) else Message(N_("that is no host's name")),
-            hint=N_("choose another with --port or PORT, or end what listens there"),
-        ) from error
+        problem = system_reason(error) if isinstance(error, OSError) else Message(N_("that is no host's name"))
+        raise _port_taken(host, port, problem) from error
+
+
+def _port_taken(host: str, port: int, why: Message) -> PortTaken:
+    hint = N_("choose another with --port or PORT, or end what listens there")
+    return PortTaken(N_("port {port} of {host} can't be bound: {why}"), port=port, host=host, why=why, hint=hint)

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import StageError, UsageError
-from bridge.mapping import evaluate
+from bridge.mapping import evaluate, spec
 from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS, read_data
 from bridge.mapping.context import build_context
+from bridge.mapping.deal_form import Deal, write_deal
+from bridge.mapping.edit import Document
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.model import (
     GROUPS,
@@ -35,7 +37,7 @@ from bridge.mapping.parser import parse_mapping
 from bridge.mapping.schema import COMMENT
 from bridge.mapping.spec import NAME
 from bridge.mapping.testing import run
-from bridge.mapping.values import as_decimal, cents, either, or_none, two_readings
+from bridge.mapping.values import as_decimal, cents, either, folded, or_none, two_readings
 from bridge.messages import N_
 
 
@@ -89,6 +91,8 @@ class Choices:
     installments: str = "each"
     send_to: str = "default"
     enabled: bool = True
+    deal: Deal | None = None
+    """What the deals are, where the destination is an origin of Clint."""
 
 
 def draft(choices: Choices) -> ParseResult:
@@ -97,8 +101,17 @@ def draft(choices: Choices) -> ParseResult:
     text = _head(choices, entity)
     bare = parse_mapping(text, f"{choices.name}.yaml", _ANYTHING)
     if bare.mapping is not None:
-        text += _tests(bare.mapping, event, entity)
+        text += _tests(bare.mapping, event, entity, _others(choices, event))
     return parse_mapping(text, f"{choices.name}.yaml", _ANYTHING)
+
+
+def _others(choices: Choices, first: str) -> list[str]:
+    """Return the events, beside the first, that a test has to show: each that is named, and one that is not."""
+    values = [choices.deal.values[name] for name in ("stage", "status")] if choices.deal else []
+    named = dict.fromkeys(event for value in values for event in value.by_event)
+    rest = [event for event in EVENTS if covers(choices.events, event) and event not in named]
+    usual = rest[:1] if named and any(value.default for value in values) else []
+    return [event for event in (*named, *usual) if event != first]
 
 
 def first_of(events: Sequence[str]) -> str:
@@ -129,10 +142,10 @@ def _head(choices: Choices, entity: str) -> str:
     ]
     if not choices.enabled:
         suffix = choices.send_to.upper().replace("-", "_")
-        lines += [
-            f"# Guarde o endereço da integração em CLINT_WEBHOOK_URL_{suffix} e troque para true.",
-            "enabled: false",
-        ]
+        where = f"o nome da origem em CLINT_ORIGIN_{suffix}"
+        if choices.deal is None:
+            where = f"o endereço da integração em CLINT_WEBHOOK_URL_{suffix}"
+        lines += [f"# Guarde {where} e troque para true.", "enabled: false"]
     lines.append(f"events: [{', '.join(choices.events)}]")
     if choices.installments != "each":
         lines += ["", "# each: toda parcela; first: só a primeira; once: uma vez por parcelamento."]
@@ -140,15 +153,22 @@ def _head(choices: Choices, entity: str) -> str:
     conditions = [f"    - {{field: {entity}.{key}, {operator}}}" for key, operator in _conditions(choices)]
     if conditions:
         lines += ["", "# Só entra o evento que cumpre todas estas condições.", "filter:", "  all:", *conditions]
-    return "\n".join([*lines, *_fields(choices.offers, choices.send_to)])
+    if choices.deal is None:
+        return "\n".join([*lines, *_fields(choices.offers, choices.send_to)])
+    what = f"# {choices.send_to} é uma origem da Clint, pela API; abaixo: o que vira um negócio, a etapa e o status."
+    document = Document("\n".join([*lines, *_fields(choices.offers, choices.send_to, what)]))
+    write_deal(document, Deal(), choices.deal)
+    return document.text
 
 
-def _fields(offers: Sequence[Offer], send_to: str) -> Iterator[str]:
+def _fields(
+    offers: Sequence[Offer], send_to: str, what: str = "# default é o endereço de CLINT_WEBHOOK_URL."
+) -> Iterator[str]:
     yield from ("", "# À esquerda a chave, igual na tela de mapeamento da Clint; à direita, de onde vem o valor.")
     for group in GROUPS:
         fields = [f"  {offer.key}: {offer.source}" for offer in offers if offer.group == group]
         yield from [f"{group}: # aba {_TABS[group]}", *fields] if fields else []
-    yield from ("", "# default é o endereço de CLINT_WEBHOOK_URL.", f"send_to: {send_to}", "")
+    yield from ("", what, f"send_to: {send_to}", "")
 
 
 def _conditions(choices: Choices) -> Iterator[tuple[str, str]]:
@@ -252,7 +272,8 @@ _TESTS: abc.Mapping[str, abc.Callable[[float, float], bool]] = {
 }
 
 
-def _tests(mapping: Mapping, event: str, entity: str) -> str:
+def _tests(mapping: Mapping, event: str, entity: str, others: Sequence[str] = ()) -> str:
+    """Return tests of the first event in full, and of others as far as their deal goes."""
     example, person = (
         {**EXAMPLES[one], **{key: fits for key, fits, _ in _example(mapping.filter, one)}}
         for one in (entity, "customer")
@@ -267,17 +288,21 @@ def _tests(mapping: Mapping, event: str, entity: str) -> str:
     own = {key: value for key, value in example.items() if (entity, key) in steps or key == "customer"}
     customer = {key: value for key, value in person.items() if ("customer", key) in steps}
     fetched = {"customer": customer} if customer else {}
-    context = build_context(event, entity, {"event": event, entity: own}, "default", "sandbox", fetched)
-    payload = evaluate.build_payload(mapping, context)
-    deal = evaluate.spread(evaluate.build_deal(mapping, context)) if mapping.tells_funnel else {}
-    lines = ["", "tests:", f"  - name: {_quoted(EVENTS[event].label)}", "    given:", f"      event: {event}"]
-    lines += [f"      {entity}:", *_pairs(own, 8)]
-    lines += ["    with:", "      customer:", *_pairs(customer, 8)] if customer else []
-    lines += ["    expect:"]
-    send_to = mapping.destination(event)
-    lines += [f"      send_to: {send_to}"] if send_to != "default" else []
-    lines += _pairs({key: deal[key] for key in ("funnel.stage", "funnel.status") if key in deal}, 6)
-    lines += ["      exactly:", *_pairs(payload, 8)]
+    lines = ["", "tests:"]
+    for name in (event, *others):
+        context = build_context(name, entity, {"event": name, entity: own}, "default", "sandbox", fetched)
+        deal = evaluate.spread(evaluate.build_deal(mapping, context)) if mapping.tells_funnel else {}
+        lines += [f"  - name: {_quoted(EVENTS[name].label)}", "    given:", f"      event: {name}"]
+        lines += [f"      {entity}:", *_pairs(own, 8)]
+        lines += ["    with:", "      customer:", *_pairs(customer, 8)] if customer else []
+        lines += ["    expect:"]
+        if name != event:
+            lines += _pairs({key: deal.get(key) for key in ("funnel.stage", "funnel.status")}, 6)
+            continue
+        send_to = mapping.destination(event)
+        lines += [f"      send_to: {send_to}"] if send_to != "default" else []
+        lines += _pairs({key: deal[key] for key in ("funnel.stage", "funnel.status") if key in deal}, 6)
+        lines += ["      exactly:", *_pairs(evaluate.build_payload(mapping, context), 8)]
     kept = {key: value for key, value in own.items() if (entity, key) in asked}
     refused = list(_refused(mapping, entity))
     if mapping.installments == "first":
@@ -388,6 +413,36 @@ def as_billing_types(given: str | Sequence[str]) -> tuple[str, ...]:
 def as_installments(text: str) -> str:
     if text not in {"each", "first", "once"}:
         raise UsageError(N_("instalments are each, first or once, got {word!r}"), word=text)
+    return text
+
+
+def as_per(text: str) -> str:
+    """Return what one deal stands for; raise UsageError for another word."""
+    choices = spec.MAPPING["one_deal_per"].choices
+    if text not in choices:
+        what = N_("one deal stands for one of {choices}, got {word!r}{nearest}")
+        raise UsageError(what, choices=", ".join(choices), word=text, nearest=did_you_mean(text, choices))
+    return text
+
+
+def as_stage(text: str, stages: Sequence[str]) -> str:
+    """Return a stage by its number or name, empty for none; any name where the stages are not known."""
+    given = text.strip()
+    if given.isdigit() and 0 < int(given) <= len(stages):
+        return stages[int(given) - 1]
+    found = [one for one in stages if folded(one) == folded(given)]
+    if given and stages and not found:
+        what, nearest = N_("the origin has no stage {stage!r}{nearest}"), did_you_mean(given, stages)
+        hint = N_("its stages: {stages}")
+        raise UsageError(what, hint=hint, stage=given, nearest=nearest, stages=", ".join(stages))
+    return found[0] if found else given
+
+
+def as_status(text: str) -> str:
+    """Return open, won or lost, or nothing; raise UsageError for another word."""
+    if text and text not in evaluate.STATUSES:
+        nearest = did_you_mean(text, evaluate.STATUSES)
+        raise UsageError(N_("a status is open, won or lost, got {word!r}{nearest}"), word=text, nearest=nearest)
     return text
 
 

@@ -194,6 +194,30 @@ def check_destination(journal: Journal, settings: Settings, name: str, url: str)
         raise UsageError(N_("the URL of {name} {rule}"), hint=hint, name=name, rule=problem)
 
 
+_CLINT = re.compile(r"https://functions-api\.clint\.digital/endpoints/integration/[a-z]+/[0-9a-fA-F-]{36}/?")
+
+
+STRANGE = (
+    Message(N_("This does not look like a URL of a Clint webhook integration")),
+    message(
+        N_(
+            "Such a URL begins with {url} and ends in a long code of letters and digits; the address of Clint's own "
+            "pages takes no deals."
+        ),
+        url="https://functions-api.clint.digital/endpoints/integration/",
+    ),
+)
+"""What a person is told of a URL that is none of Clint's integrations."""
+
+
+def strange_url(settings: Settings, url: str) -> tuple[Message, Message] | None:
+    """Return what a person is told of a URL before it is stored, STRANGE or None.
+
+    Where private addresses are allowed, as in a trial, every URL is right.
+    """
+    return None if settings.bridge_allow_private_destinations or _CLINT.fullmatch(url) else STRANGE
+
+
 def remove_destination(journal: Journal, actor: Actor, now_ms: int, name: str) -> None:
     """Remove a destination's URL from the journal; its due deliveries wait. Raises NotFound."""
     with journal.database.write() as connection:

@@ -43,7 +43,7 @@ from bridge.mapping.findings import shown as quoted
 from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import NoticeLevel
-from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url, without_mapping
+from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url, strange_url, without_mapping
 from bridge.operations.overlaps import OVERLAP, groups
 from bridge.runtime import Runtime
 from bridge.settings import (
@@ -105,7 +105,6 @@ _HOSTS = {
     "sandbox.asaas.com": "sandbox",
 }
 _KEY_KINDS = {"production": N_("a production key"), "sandbox": N_("a sandbox key"), "": N_("an older key")}
-_CLINT = re.compile(r"https://functions-api\.clint\.digital/endpoints/integration/[a-z]+/[0-9a-fA-F-]{36}/?")
 _COPY_URL = N_("copy the URL from Clint: the origin's integrations, Receber Webhook")
 _KEY = "BRIDGE_ENCRYPTION_KEY"
 _RESTART = N_("start the bridge again with the environment of this command")
@@ -231,11 +230,6 @@ def failpoint(settings: Settings) -> Iterator[Check]:
         yield check(N_("failpoint"), what, State.WRONG, mend, "failpoint", failpoint=settings.bridge_failpoint)
 
 
-def is_clint_url(url: str) -> bool:
-    """Return whether the URL has the form of those that Clint gives its webhook integrations."""
-    return bool(_CLINT.fullmatch(url))
-
-
 def clint_api(directory: Directory) -> tuple[Check, ClintDirectory | None]:
     """Ask Clint's API for its origins: the check of the token, and the origins where it is taken."""
     try:
@@ -243,7 +237,7 @@ def clint_api(directory: Directory) -> tuple[Check, ClintDirectory | None]:
     except ClintApiFailed as error:
         mend, code = _API_FAULTS.get(error.kind, (error.hint or _AGAIN, "api.away"))
         return check(CLINT_TOKEN, error.what, State.WRONG, mend, code), None
-    what = N_("Clint's API takes it; origins: {number}")
+    what = N_("Clint takes it, and the plan has the API; origins: {number}")
     return check(CLINT_TOKEN, what, number=len(origins)), ClintDirectory(origins)
 
 
@@ -306,9 +300,8 @@ def destinations(
         facts: dict[str, Any] = {"destination": name} if name in stored else {}
         if problem := check_url(url, settings.bridge_allow_private_destinations):
             yield check(label, problem, State.WRONG, _COPY_URL, "url", **facts)
-        elif not is_clint_url(url) and not settings.bridge_allow_private_destinations:
-            what = N_("does not look like a URL of a Clint webhook integration")
-            yield check(label, what, State.WARNING, _COPY_URL, "url", **facts)
+        elif strange := strange_url(settings, url):
+            yield check(label, strange[0], State.WARNING, _COPY_URL, "url", **facts)
         else:
             yield check(label, N_("set"), **facts)
     named = {destination for mapping in mappings if mapping.enabled for destination in mapping.destinations}

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,16 @@ def test_once_ends_with_0_when_every_deal_stands(tmp_path: Path) -> None:
     assert not (tmp_path / "real.sqlite3").exists()
     assert not (tmp_path / "journal.sqlite3").exists()
     until(lambda: not processes_in(str(tmp_path)))
+
+
+def test_two_that_start_at_once_do_not_meet(tmp_path: Path) -> None:
+    """Each has ports of its own, so each shows its own deals and no other's."""
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(run_once, (tmp_path / "one", tmp_path / "two")))
+
+    for done in both:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(re.findall("clint +new deal: Ana Beatriz Souza", done.stdout)) == 1
 
 
 def test_by_the_api_each_charge_is_a_deal_of_its_own(tmp_path: Path) -> None:

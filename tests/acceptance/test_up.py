@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -71,7 +72,7 @@ def test_with_nothing_set_it_runs_and_keeps_a_key(commands: Commands) -> None:
     with up(commands, "--port", str(free_port())) as (_, shown):
         until(lambda: "open the console:" in shown.read_text(), 90, 0.1)
         text = shown.read_text()
-        added = commands.run("destinations", "add", "vendas", lines="https://clint.example/a\n")
+        added = commands.run("destinations", "add", "vendas", "--yes", lines="https://clint.example/a\n")
     key = (data / "encryption.key").read_text().strip()
 
     assert "nothing is connected yet" in text
@@ -117,6 +118,26 @@ def test_on_a_terminal_a_person_reads_a_few_lines_and_the_log_is_a_file(commands
     assert '"action"' in log
     assert "Redis of its own" in log
     assert commands.mappings.is_dir()
+
+
+def test_in_a_pipe_standard_output_is_the_log_alone(commands: Commands) -> None:
+    """Every line is a record of a process, as it wrote it; what a person reads is on standard error."""
+    log, said = commands.directory / "log", commands.directory / "said"
+    with log.open("wb") as out, said.open("wb") as err:
+        process = commands.process("up", "--port", str(free_port()), environ={}, stdout=out, stderr=err)
+    try:
+        until(lambda: "open the console:" in said.read_text(), 90, 0.1)
+        os.kill(children_of(process.pid)["worker"], signal.SIGKILL)
+        until(lambda: "worker was ended by SIGKILL" in said.read_text(), 30)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+
+    assert process.returncode == 0
+    assert {"at", "level", "action", "logger"} <= set.intersection(*map(set, records))
+    assert said.read_text().endswith("\nended\n")
+    assert '"action"' not in said.read_text()
 
 
 def test_what_is_not_connected_names_variable_and_mapping(commands: Commands) -> None:
@@ -240,7 +261,7 @@ def test_a_paid_charge_becomes_a_deal_and_what_dies_is_started_again(commands: C
 
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
-            assert shown.read_text().endswith("bridge  | ended\n")
+            assert shown.read_text().endswith("\nended\n")
             for pid in after.values():
                 with pytest.raises(ProcessLookupError):
                     os.kill(pid, 0)

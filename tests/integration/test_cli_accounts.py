@@ -11,7 +11,7 @@ from tests.commands import Commands
 
 API_KEY = "$aact_hmlg_000MzkwODA2MWY2OGM3MWRlMDU2NWM3MzJlNzZmNGZhZGY"
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
-URL = "https://functions-api.clint.example/endpoints/integration/webhook/5b0c1b6e-1111-4222-8333-944445555666"
+URL = "https://functions-api.clint.digital/endpoints/integration/webhook/5b0c1b6e-1111-4222-8333-944445555666"
 
 
 @pytest.fixture
@@ -72,6 +72,25 @@ def test_an_origin_is_added_as_a_destination(commands: Commands) -> None:
     assert added.out == "destination vendas is added\n"
     assert (row["name"], row["url"], row["origin"], row["kept_in"]) == ("vendas", "set", "Vendas", "journal")
     assert "Vendas" in commands.run("destinations", "list").out
+
+
+def test_a_url_of_no_clint_integration_is_kept_only_on_demand(commands: Commands) -> None:
+    """The words are those of the console; a script says --yes."""
+    strange = URL.replace("/webhook/", "/webhook-test/")
+    refused = commands.run("destinations", "add", "vendas", lines=f"{strange}\n")
+    none = commands.run("destinations", "list", "--json").json
+    kept = commands.run("destinations", "add", "outras", "--yes", lines=f"{strange}\n")
+    trial = commands.run(
+        "destinations", "add", "local", lines="http://127.0.0.1:1/a\n", BRIDGE_ALLOW_PRIVATE_DESTINATIONS="1"
+    )
+
+    assert (refused.status, none) == (2, [])
+    assert (kept.status, trial.status) == (0, 0)
+    for said in (refused, kept):
+        assert "This does not look like a URL of a Clint webhook integration" in said.err
+        assert strange not in said.out + said.err
+    assert "add --yes" in refused.err
+    assert trial.err == ""
 
 
 def test_a_destination_is_added_and_removed(commands: Commands) -> None:

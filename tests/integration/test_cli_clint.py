@@ -321,6 +321,31 @@ def test_a_clint_that_is_away_keeps_no_destination_from_being_stored(bridge: Bri
     assert "not checked" in said.err
 
 
+def test_a_new_mapping_takes_its_stages_from_clint(bridge: Bridge) -> None:
+    """They are listed with numbers; a name that the origin does not have is asked for again, or wrong use."""
+    event = ("--event", "PAYMENT_CREATED", "--event", "PAYMENT_RECEIVED", "--send-to", "vendas")
+    # Description, amount, billing types, reference, instalments, keys; then the deal.
+    typed = ["", "", "", "", "", "", "plan", "charge", "nova cobrança", "Pago", "3", "open", "won"]
+    asked = bridge.commands.on_terminal("mappings", "new", "a", *event, types="".join(f"{one}\n" for one in typed))
+    text = (bridge.commands.mappings / "a.yaml").read_text()
+    told = bridge.commands.run("mappings", "new", "b", *event, "--stage", "PAYMENT_RECEIVED=Pago")
+    with closed_port() as port:
+        away = bridge.commands.run(
+            "mappings", "new", "c", *event, "--stage", "Pago", CLINT_API_URL=f"http://127.0.0.1:{port}"
+        )
+
+    assert asked.status == 0, asked.err
+    assert "Vencida" in asked.out
+    assert "did you mean Paga?" in asked.err
+    assert "one_deal_per: charge" in text
+    assert "PAYMENT_CREATED: Nova cobrança\n      PAYMENT_RECEIVED: Paga" in text
+    assert "PAYMENT_CREATED: open\n      PAYMENT_RECEIVED: won" in text
+    assert told.status == 2
+    assert "Nova cobrança, Vencida, Paga, Estornada" in told.err
+    assert away.status == 0
+    assert "the stages are not known" in away.err
+
+
 def test_doctor_looks_at_api_destinations(bridge: Bridge) -> None:
     """The token is tried, and each origin must be one of Clint."""
     fine = bridge.commands.run("doctor", "--json").json

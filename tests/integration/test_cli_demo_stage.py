@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bridge.cli.demo import FUNNEL, FUNNEL_BY_API, DemoSetup, copy_mappings, find_mappings, set_stage, take_directory
-from bridge.cli.stack import choose_ports
+from bridge.cli.stack import chosen_port, reserved
 from bridge.clint import origin_of
-from bridge.errors import DemoRefused
+from bridge.errors import DemoRefused, PortTaken
 from bridge.mapping import Setup, parse_mapping, read_directory
 from bridge.messages import in_language
 from bridge.operations.mappings import switched
@@ -18,6 +20,7 @@ from bridge.settings import Settings
 from bridge.simulator.asaas.webhooks import token_problem
 from bridge.simulator.clint.account import DEFAULT_ORIGIN, DEFAULT_TOKEN, INTEGRATIONS
 from tests.commands import ROOT
+from tests.services import free_port
 
 MAPPING = "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\nsend_to: financeiro\n"
 
@@ -176,16 +179,37 @@ def test_a_directory_with_other_things_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "precious").exists()
 
 
-def test_ports_in_use_are_replaced() -> None:
-    """The pleasant ports are taken where they are free, else others."""
+def test_a_port_in_use_is_replaced_by_the_next_free_one() -> None:
+    """The pleasant port is taken where it is free."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        first, second = choose_ports([port, port])
+        with chosen_port(port) as found, chosen_port(found) as again:
+            assert port < found < again
 
-    third, fourth = choose_ports([first, first])
+        with pytest.raises(PortTaken), reserved("127.0.0.1", port):
+            raise AssertionError
 
-    assert port not in {first, second}
-    assert first != second
-    assert third == first != fourth
+
+def test_a_port_that_another_bridge_keeps_is_taken_though_nothing_listens_there() -> None:
+    """As between the choice of a demo and the start of its web process; it is free when that bridge ended."""
+    port = free_port()
+    code = (
+        "import sys\n"
+        "from bridge.cli.stack import reserved\n"
+        f"with reserved('127.0.0.1', {port}):\n"
+        "    print('kept', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"kept\n"
+        with chosen_port(port) as found:
+            assert found > port
+        with pytest.raises(PortTaken), reserved("127.0.0.1", port):
+            raise AssertionError
+        other.kill()
+
+    with reserved("127.0.0.1", port) as found:
+        assert found == port

@@ -193,8 +193,37 @@ def test_what_changes_says_which_stage_clint_does_not_have(console: Console, me:
         assert "no stage &#39;Pagas&#39; in origin &#39;Vendas&#39;; did you mean Paga?" in page
 
 
-def test_a_failing_origin_leads_to_the_check_of_clint(console: Console, me: Browser) -> None:
-    """The test of a webhook's payload has no page for it."""
+def test_a_destination_by_the_api_is_tested_like_any_other(
+    console: Console, clint: ClintSimulator, me: Browser
+) -> None:
+    """Token, origin and stages are looked at; what is missing is said, what is fine too, and nothing is written."""
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    finish_jobs()
+    where = "/connections/destinations/vendas/test"
+    assert f'action="{where}"' in me.get("/connections").text
+    lacking = me.post(where)
+    assert codes(console) == ["api.stage"]
+    said = me.get(lacking.location).text
+    clint.crm.add_origin("Vendas novas", ["Pagas"])
+    me.post("/connections/destinations/vendas/url", origin="Vendas novas", url="")
+    finish_jobs()
+    complete = me.post(where)
+    assert codes(console) == []
+    right = me.get(complete.location).text
+    clint.api_answers(401)
+    refused = me.post(where)
+
+    assert codes(console) == ["api.token"]
+    assert "callout bad" in said
+    assert "1 thing to do is below" in said
+    assert "callout good" in right
+    assert "callout bad" in me.get(refused.location).text
+    assert all("nothing was written to Clint" in page for page in (said, right))
+    assert clint.deals == []
+
+
+def test_a_failing_origin_leads_to_its_test(console: Console, me: Browser) -> None:
+    """The test reads what the destination needs in Clint."""
     me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
     with console.journal.database.write() as connection:
         before = destinations.load(connection)["vendas"]
@@ -202,8 +231,7 @@ def test_a_failing_origin_leads_to_the_check_of_clint(console: Console, me: Brow
         destinations.save(connection, before, failing)
     page = me.get("/attention").text
 
-    assert "/connections/destinations/vendas/test" not in page
-    assert 'action="/connections/clint/check"' in page
+    assert 'action="/connections/destinations/vendas/test"' in page
 
 
 def test_a_pause_by_the_api_says_what_its_code_needs(console: Console, me: Browser) -> None:

@@ -473,8 +473,8 @@ def test_an_origin_is_added_as_a_destination(sqlite_url: str, tmp_path: Path, en
         assert 'name="origin"' in form
         assert both.status_code == 422
         assert "Vendas" in saved
-        assert "/connections/destinations/vendas/test" not in saved
-        assert (test.status_code, sent.status_code) == (404, 404)
+        # Its test has no payload to look at first, and sends none.
+        assert (test.status_code, sent.status_code) == (404, 303)
         assert 'value="Vendas"' in change
         assert console.runtime.destinations["vendas"] == "clint-origin:Pós-venda"
 

@@ -11,6 +11,7 @@ from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.drafts import FIELD_MENU, Choices, Offer, draft
 from bridge.mapping.testing import parts_of, run
 from tests.commands import Commands
+from tests.peers import closed_port
 
 
 @pytest.fixture
@@ -71,6 +72,43 @@ def test_file_with_another_destination_is_off_until_that_is_set(commands: Comman
     check(commands, "b")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--event", "PAYMENT_RECEIVED"),
+        ("--event", "PAYMENT_*", "--one-deal-per", "customer", "--stage", "Paga", "--status", "won"),
+        ("--event", "PAYMENT_CREATED", "--one-deal-per", "installment", "--stage", "Nova: 1", "--at-least", "50"),
+        ("--event", "SUBSCRIPTION_CREATED", "--event", "SUBSCRIPTION_DELETED", "--status=SUBSCRIPTION_DELETED=lost"),
+        (
+            *("--event", "PAYMENT_CREATED", "--event", "PAYMENT_RECEIVED", "--event", "PAYMENT_OVERDUE"),
+            *("--stage", "PAYMENT_RECEIVED=Paga", "--stage", "Nova", "--status", "PAYMENT_RECEIVED=won"),
+        ),
+    ],
+)
+def test_file_for_an_origin_of_clint_is_sound(commands: Commands, arguments: tuple[str, ...]) -> None:
+    """It says what one deal stands for; each stage and status that is told has a test."""
+    with closed_port() as port:
+        clint = {"CLINT_API_TOKEN": "t", "CLINT_API_URL": f"http://127.0.0.1:{port}", "CLINT_ORIGIN_VENDAS": "Vendas"}
+        local = {"BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1"}
+        said = commands.run("mappings", "new", "nova", "--send-to", "vendas", *arguments, **clint, **local)
+
+    assert said.status == 0, said.err
+    assert "one_deal_per: " in (commands.mappings / "nova.yaml").read_text()
+    check(commands, "nova")
+
+
+def test_file_for_an_origin_that_is_not_set_up_yet_is_off(commands: Commands) -> None:
+    """That it is meant for one is said by the options."""
+    options = ("--event", "PAYMENT_RECEIVED", "--send-to", "vendas", "--stage", "Paga")
+    off = commands.run("mappings", "new", "a", *options)
+    wrong = commands.run("mappings", "new", "b", *options, CLINT_WEBHOOK_URL_VENDAS="https://clint.example/x")
+
+    assert "it is off until CLINT_ORIGIN_VENDAS is set" in off.err
+    assert (wrong.status, wrong.err.count("\n")) == (2, 1)
+    assert "--stage" in wrong.err
+    check(commands, "a")
+
+
 def test_person_is_asked(commands: Commands) -> None:
     """Events and fields come as numbered menus; a wrong answer is asked again."""
     # Name, events, destination, description, amount, billing types, reference, instalments, keys.
@@ -119,6 +157,14 @@ def test_person_may_take_every_default(commands: Commands) -> None:
         (("x", "--event", "PAYMENT_*", "--field", "nome"), "Clint finds the contact by email or telefone, got neither"),
         (("x", "--event", "PAYMENT_*", "--field", "emial"), "the menu has no key 'emial'; did you mean email?"),
         (("velha", "--event", "PAYMENT_*"), "there is a mapping of that name"),
+        (
+            ("x", "--event", "PAYMENT_*", "--send-to", "y", "--status", "wno"),
+            "a status is open, won or lost, got 'wno'",
+        ),
+        (
+            ("x", "--event", "PAYMENT_RECEIVED", "--send-to", "y", "--stage", "PAYMENT_RECEIVD=Paga"),
+            "the mapping does not listen to 'PAYMENT_RECEIVD'; did you mean PAYMENT_RECEIVED?",
+        ),
     ],
 )
 def test_wrong_use_is_said_in_one_line(commands: Commands, arguments: tuple[str, ...], message: str) -> None:

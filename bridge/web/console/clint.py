@@ -49,6 +49,11 @@ def check_destination(name: str) -> ResponseReturnValue:
         return layout.go("console.connections.show")
 
 
+def test_destination(name: str) -> ResponseReturnValue:
+    """Begin the test of an API destination, or show the one that runs."""
+    return jobs.running_job(KIND, name) or jobs.begin(KIND, name, checked, {"destination": name})
+
+
 def summary() -> dict[str, Any]:
     """Return whether there is a token, whether a destination needs one, and the last check of everything."""
     with runtime.journal.database.read() as connection:

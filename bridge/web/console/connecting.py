@@ -27,7 +27,6 @@ from bridge.messages import N_, Message, _, ngettext
 from bridge.operations import accounts, connect
 from bridge.operations.accounts import public_hook_url, without_mapping
 from bridge.operations.connect import Company
-from bridge.operations.doctor import is_clint_url
 from bridge.settings import DEFAULT, NAME, destination_variable, origin_of, origin_url, variable
 from bridge.web.console import clint, forms, jobs, layout
 from bridge.web.console.access import over_https, person, runtime
@@ -396,6 +395,7 @@ def _ask_url(name: str) -> ResponseReturnValue:
         proposed=asked if re.fullmatch(NAME, asked) else "" if DEFAULT in runtime.destinations else DEFAULT,
         variable=variable,
         given=sent.fields,
+        strange_words=accounts.STRANGE,
         **more,
     )
 
@@ -440,7 +440,7 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
         if before is not None and before == url and not is_new:
             raise UsageError(N_("{name} goes there already; nothing was changed"), name=name)
         changes = (runtime.journal, runtime.settings, person.actor, runtime.clock_ms(), name, url)
-        if not origin and not is_sure and _is_strange(url):
+        if not origin and not is_sure and accounts.strange_url(runtime.settings, url):
             accounts.check_destination(runtime.journal, runtime.settings, name, url)
             sealed = _sealed({"for": name, "url": url}, _URL_COLUMN)
             return _ask_url_again(shown, {}, strange=sealed, strange_name=name)
@@ -471,11 +471,6 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
     )
     layout.flash_message(text)
     return layout.go("console.connections.show")
-
-
-def _is_strange(url: str) -> bool:
-    """Return whether the URL can be one, and is not of the form of those that Clint gives its integrations."""
-    return not is_clint_url(url) and not runtime.settings.bridge_allow_private_destinations
 
 
 def _back_to_switching() -> ResponseReturnValue | None:

@@ -50,7 +50,7 @@ class Guide(NamedTuple):
 
     @property
     def is_origin(self) -> bool:
-        """Whether the destination that has not answered is one by Clint's API, which is checked and not tested."""
+        """Whether the destination that has not answered is one by Clint's API: its test sends nothing."""
         return origin_of(runtime.destinations.get(self.unanswered, "")) is not None
 
     @property
