@@ -71,7 +71,7 @@ _kept: dict[object, Groups] = {}
 def groups(mappings: Iterable[Mapping], setup: Setup) -> Groups:
     """Return the enabled mappings that meet others which no filter divides from them, each pair once.
 
-    A mapping that meets many comes before those that meet it. Every page of the console asks, so they are compared once.
+    A mapping that meets many comes before those that meet it. Every page of the console asks: they are compared once.
     """
     enabled = [one for one in mappings if one.enabled]
     key = (tuple((one.name, one.digest) for one in enabled), tuple(sorted(setup.api.items())))
