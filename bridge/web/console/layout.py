@@ -121,7 +121,7 @@ NAVIGATION = (
     Entry("console.reconcile.form", N_("Reconciliation"), "reconcile"),
     Entry("console.alerts.index", N_("Alerts"), "alerts"),
     Entry("console.people.index", N_("People"), "people"),
-    Entry("console.signin.who", N_("Access and audit"), "who"),
+    Entry("console.trail.who", N_("Access and audit"), "who"),
 )
 
 
