@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("asaas", "clint", "journal", "wakeups", "telemetry", "reasons", "formats", "embedded_redis"),
     ("traces",),
     ("mapping",),
-    ("settings", "logs", "crypto", "model"),
+    ("settings", "logs", "crypto", "model", "rates"),
     ("http", "redis_client", "errors", "redaction", "failpoints", "private_files"),
     ("messages",),
 )

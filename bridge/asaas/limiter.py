@@ -19,6 +19,7 @@ from bridge.errors import AsaasQuotaSpent, AsaasRateLimited
 from bridge.logs import logger
 from bridge.messages import N_
 from bridge.model import of_account
+from bridge.rates import SharedPause
 from bridge.redis_client import OptionalRedis
 
 log = logger(__name__)
@@ -68,12 +69,6 @@ if used == 1 then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 return {'taken', used}
 """
 
-# A later pause never shortens one that is still running.
-_PAUSE = """
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end
-return 1
-"""
-
 
 class AccountLimiter:
     """The limits of one account, shared by all workers through Redis."""
@@ -84,7 +79,8 @@ class AccountLimiter:
         self._redis = redis
         self._local = LocalLimiter(self.limits)
         prefix = f"bridge:asaas:{account}"
-        self._slots, self._quota, self._pause = f"{prefix}:places", f"{prefix}:quota", f"{prefix}:pause"
+        self._slots, self._quota = f"{prefix}:places", f"{prefix}:quota"
+        self._pause = SharedPause(redis, f"{prefix}:pause")
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -107,10 +103,7 @@ class AccountLimiter:
 
     def pause(self, wait_s: float) -> None:
         """Let no worker send a request for this account until the seconds have passed."""
-        self._local.pause(wait_s)
-        wait_ms = int(wait_s * 1000)
-        if wait_ms > 0:
-            self._redis.call(lambda redis: redis.eval(_PAUSE, 1, self._pause, str(wait_ms)))
+        self._pause.begin(wait_s)
 
     def used(self) -> int:
         """Return how many requests of the quota are used, as far as this process knows."""
@@ -122,11 +115,11 @@ class AccountLimiter:
         return self.used() < self.limits.quota * (self.limits.quota_warning if share is None else share)
 
     def _take(self, holder: str) -> str | None:
-        self._refuse("paused", self._local.paused_s())  # a pause that this process knows needs no Redis
+        self._refuse("paused", self._pause.known_s())  # a pause that this process knows needs no Redis
         limits = self.limits
         lease_ms, window_ms = int(limits.lease_s * 1000), int(limits.window_s * 1000)
         arguments: list[Any] = [holder, limits.at_once, limits.quota_usable, lease_ms, window_ms]
-        keys = [self._slots, self._quota, self._pause]
+        keys = [self._slots, self._quota, self._pause.key]
         answer: Any = self._redis.call(lambda redis: redis.eval(_TAKE, len(keys), *keys, *arguments))
         if answer is None:
             (result, number), taken_from = self._local.take(), "process"
@@ -162,7 +155,6 @@ class LocalLimiter:
         self._limits = limits
         self._held = 0
         self._window_ends_s = 0.0
-        self._paused_until_s = 0.0
         self.used = 0
 
     def take(self) -> tuple[str, float]:
@@ -182,11 +174,3 @@ class LocalLimiter:
     def give_back(self) -> None:
         with self._lock:
             self._held -= 1
-
-    def pause(self, wait_s: float) -> None:
-        """Refuse until the seconds have passed; a shorter pause never ends a longer one."""
-        with self._lock:
-            self._paused_until_s = max(self._paused_until_s, time.monotonic() + wait_s)
-
-    def paused_s(self) -> float:
-        return max(0.0, self._paused_until_s - time.monotonic())

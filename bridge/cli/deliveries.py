@@ -32,6 +32,12 @@ from bridge.operations import actions
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many."
 )
+list_options = stacked(
+    value_options,
+    limit_option,
+    click.option("--before", "before_id", type=int, metavar="NUMBER", help="Only those before this number."),
+    json_option,
+)
 _only = stacked(
     click.option("--mapping", metavar="NAME", help="Only of this mapping."),
     click.option("--destination", metavar="NAME", help="Only to this destination."),
@@ -61,10 +67,7 @@ def deliveries() -> None:
     help="Only in this state; may be given several times.",
 )
 @_only
-@value_options
-@limit_option
-@click.option("--before", "before_id", type=int, metavar="NUMBER", help="Only deliveries before this number.")
-@json_option
+@list_options
 @click.pass_obj
 def list_deliveries(
     invocation: Invocation,

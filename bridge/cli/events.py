@@ -12,7 +12,7 @@ import click
 from click.exceptions import Exit
 
 from bridge import reasons
-from bridge.cli.deliveries import change_each, limit_option
+from bridge.cli.deliveries import change_each, list_options
 from bridge.cli.main import NO, Invocation
 from bridge.cli.notices import show_open_notices
 from bridge.cli.options import (
@@ -22,7 +22,6 @@ from bridge.cli.options import (
     find_event,
     moment_of,
     stacked,
-    value_options,
     value_range,
 )
 from bridge.cli.output import (
@@ -82,10 +81,7 @@ def events() -> None:
 @_range
 @click.option("--account", help="Only events of this Asaas account.")
 @click.option("--object", "object_id", metavar="ID", help="Only events about this charge, subscription, ...")
-@value_options
-@limit_option
-@click.option("--before", "before_id", type=int, metavar="NUMBER", help="Only events before this number.")
-@json_option
+@list_options
 @click.pass_obj
 def list_events(
     invocation: Invocation,

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -32,6 +32,8 @@ MOST_COUNTED = 20_000
 """Waiting deliveries and held events that are counted for a page."""
 MOST_BODIES = 300
 """Held events whose bodies are read for their values."""
+SAMPLED = 5
+"""Events that are shown of a cause."""
 
 
 class Kind(StrEnum):
@@ -154,35 +156,60 @@ class Facts:
     excerpt: str = ""
     reason: str = ""
     """What the newest of them says: a `Message.to_json()`."""
+    died: tuple[Facts, ...] = ()
+    """Of a destination: the counts of the failed deliveries that it is the cause of, for each of their filters."""
 
 
-def dead_facts(connection: Connection, chosen: DeadFilter, sampled: int = 5) -> Facts:
+def dead_facts(connection: Connection, chosen: DeadFilter) -> Facts:
     """Return the facts of the failed deliveries of a filter."""
+    counts = _dead_counts(connection, chosen)
+    if not counts.number:
+        return counts
+    conditions = _dead(chosen)
+    people, cents, unknown = connection.execute(_worth(conditions)).one()
+    counts = replace(counts, people=people, cents=cents or 0, is_least=unknown > 0)
+    return _with_examples(connection, counts, conditions)
+
+
+def _dead(chosen: DeadFilter) -> list[Condition]:
+    return [DEAD, *queries.dead_conditions(chosen)]
+
+
+def _dead_counts(connection: Connection, chosen: DeadFilter) -> Facts:
+    """Return how many failed deliveries a filter has, from when, and how many can be sent again."""
     c = deliveries.c
-    conditions: list[Condition] = [DEAD, *queries.dead_conditions(chosen)]
+    conditions = _dead(chosen)
     ended = func.coalesce(c.finished_ms, c.created_ms)
-    full = func.count().filter(events.c.emptied_ms.is_(None))
-    by_mapping = select(c.mapping, func.count(), func.count(c.payload), full, func.min(ended), func.max(ended))
-    rows = connection.execute(
-        by_mapping.join(events, events.c.id == c.event_id).where(*conditions).group_by(c.mapping).order_by(c.mapping)
-    ).all()
+    by_mapping = select(c.mapping, func.count(), func.count(c.payload), func.min(ended), func.max(ended))
+    rows = connection.execute(by_mapping.where(*conditions).group_by(c.mapping).order_by(c.mapping)).all()
     if not rows:
         return Facts()
-    people, cents, unknown = connection.execute(_worth(conditions)).one()
+    number, retried = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    emptied: dict[str, int] = {}
+    if retried < number:  # an emptied event has no delivery with a payload
+        gone = select(c.mapping, func.count()).join(events, events.c.id == c.event_id).where(*conditions)
+        gone = gone.where(c.payload.is_(None), events.c.emptied_ms.is_not(None)).group_by(c.mapping)
+        emptied = {row[0]: row[1] for row in connection.execute(gone)}
+    replayable = {row[0]: row[1] - emptied.get(row[0], 0) for row in rows}
+    return Facts(
+        number=number,
+        first_ms=min(row[3] for row in rows),
+        last_ms=max(row[4] for row in rows),
+        mappings={row[0]: row[1] for row in rows},
+        retried=retried,
+        replayable={mapping: count for mapping, count in replayable.items() if count},
+    )
+
+
+def _with_examples(connection: Connection, facts: Facts, conditions: Sequence[Condition]) -> Facts:
+    """Add the oldest events of failed deliveries, and what was answered to the newest."""
+    c = deliveries.c
     newest = connection.execute(select(c.id, c.reason).where(*conditions).order_by(c.id.desc()).limit(1)).one()
     query = select(attempts.c.status, attempts.c.excerpt).where(attempts.c.delivery_id == newest.id)
     last = connection.execute(query.order_by(attempts.c.number.desc()).limit(1)).first()
-    oldest = select(c.event_id).where(*conditions).order_by(c.id).limit(sampled)
-    return Facts(
-        number=sum(row[1] for row in rows),
-        people=people,
-        cents=cents or 0,
-        is_least=unknown > 0,
-        first_ms=min(row[4] for row in rows),
-        last_ms=max(row[5] for row in rows),
-        mappings={row[0]: row[1] for row in rows},
-        retried=sum(row[2] for row in rows),
-        replayable={row[0]: row[3] for row in rows if row[3]},
+    oldest = select(c.event_id).where(*conditions).order_by(c.id).limit(SAMPLED)
+    return replace(
+        facts,
         sample=tuple(dict.fromkeys(connection.scalars(oldest))),
         status=last.status if last else None,
         excerpt=(last.excerpt or "") if last else "",
@@ -207,19 +234,25 @@ def destination_facts(
     """Return the facts of the deliveries that wait for a destination, and of those that died of it."""
     c = deliveries.c
     waiting: list[Condition] = [OPEN, c.destination == destination, *queries.of_accounts(deliveries, accounts)]
-    parts = [waiting, *([DEAD, *queries.dead_conditions(one)] for one in died)]
-    found: list[Facts] = [dead_facts(connection, one) for one in died]
+    counts = tuple(_dead_counts(connection, one) for one in died)
+    found = [
+        _with_examples(connection, facts, _dead(one)) for facts, one in zip(counts, died, strict=True) if facts.number
+    ]
     few = select(c.mapping, c.created_ms).where(*waiting).limit(MOST_COUNTED).subquery()
     by_mapping = select(few.c.mapping, func.count(), func.min(few.c.created_ms), func.max(few.c.created_ms))
     rows = connection.execute(by_mapping.group_by(few.c.mapping).order_by(few.c.mapping)).all()
     number = sum(row[1] for row in rows)
     if rows:
-        oldest = select(c.event_id).where(*waiting, c.due_ms.is_not(None)).order_by(c.due_ms).limit(5)
+        # Those that the pause holds are at hand by an index; all others are looked through.
+        held = select(c.event_id).where(*waiting, HELD).order_by(c.id).limit(SAMPLED)
+        oldest = select(c.event_id).where(*waiting, c.due_ms.is_not(None)).order_by(c.due_ms).limit(SAMPLED)
+        ids = connection.scalars(held).all() or connection.scalars(oldest).all()
         times = {"first_ms": min(row[2] for row in rows), "last_ms": max(row[3] for row in rows)}
-        sample = tuple(sorted(dict.fromkeys(connection.scalars(oldest))))
+        sample = tuple(sorted(dict.fromkeys(ids)))
         found.insert(0, Facts(number, mappings={row[0]: row[1] for row in rows}, sample=sample, **times))
     if not found:
-        return Facts()
+        return Facts(died=counts)
+    parts = [waiting, *(_dead(one) for one in died)]
     people, cents, unknown = connection.execute(_worth(*parts, limit=MOST_COUNTED)).one()
     answer = next((one for one in found if one.status or one.excerpt), Facts())
     names = sorted({name for one in found for name in one.mappings})
@@ -231,9 +264,10 @@ def destination_facts(
         first_ms=min(one.first_ms or 0 for one in found),
         last_ms=max(one.last_ms or 0 for one in found),
         mappings={name: sum(one.mappings.get(name, 0) for one in found) for name in names},
-        sample=tuple(dict.fromkeys(id_ for one in found for id_ in one.sample))[:5],
+        sample=tuple(dict.fromkeys(id_ for one in found for id_ in one.sample))[:SAMPLED],
         status=answer.status,
         excerpt=answer.excerpt,
+        died=counts,
     )
 
 
@@ -248,8 +282,10 @@ def held_facts(connection: Connection, code: str, account: str | None) -> Facts:
     person = func.count(func.distinct(c.account + " " + c.subject))
     counts = select(func.count(), person, func.min(c.received_ms), func.max(c.received_ms)).where(*conditions)
     number, people, first_ms, last_ms = connection.execute(counts).one()
-    some = select(c.id, c.account, c.object_id, c.entity, c.body, c.hold_reason).where(*conditions)
-    rows = connection.execute(some.order_by(c.received_ms, c.id).limit(MOST_BODIES)).all()
+    # The oldest are found by the index alone, so that no other body is read.
+    oldest = select(c.id).where(*conditions).order_by(c.received_ms, c.id).limit(MOST_BODIES)
+    some = select(c.id, c.account, c.object_id, c.entity, c.body, c.hold_reason).where(c.id.in_(oldest))
+    rows = connection.execute(some.order_by(c.received_ms, c.id)).all()
     values = {(row.account, row.object_id): _cents(row.body) for row in rows if row.entity == "payment"}
     return Facts(
         number=number,
@@ -258,7 +294,7 @@ def held_facts(connection: Connection, code: str, account: str | None) -> Facts:
         is_least=number > len(rows),
         first_ms=first_ms,
         last_ms=last_ms,
-        sample=tuple(row.id for row in rows[:5]),
+        sample=tuple(row.id for row in rows[:SAMPLED]),
         reason=(rows[-1].hold_reason or "") if rows else "",
     )
 

@@ -131,7 +131,8 @@ events = Table(
 )
 _partial(events, "events_waiting", "lane", "id", where=WAITS)  # a lane's next events, in order
 _partial(events, "events_due", "lane", "due_ms", where=WAITS)  # is a lane due?
-_partial(events, "events_on_hold", "hold_code", "account", where=ON_HOLD)  # by what holds them
+# By what holds them; whose and since when stands in the index, which each page counts.
+_partial(events, "events_on_hold", "hold_code", "account", "received_ms", "subject", where=ON_HOLD)
 Index("events_object", events.c.object_id, events.c.id)  # all events of a charge
 Index("events_subject", events.c.subject, events.c.id)  # all events of a customer
 Index("events_name", events.c.name, events.c.id)  # a person's lists, newest first
@@ -195,7 +196,9 @@ _partial(deliveries, "deliveries_newest", "object_id", "line", "order_at", "orde
 _partial(deliveries, "deliveries_plan", "mapping", "once_key", where=text("deliveries.once_key IS NOT NULL"))
 _partial(deliveries, "deliveries_held", "destination", "id", where=HELD)  # to be resumed
 _partial(deliveries, "deliveries_dead", "id", where=DEAD)  # to be fixed by a person
-_partial(deliveries, "deliveries_cause", "reason_code", "destination", "answer", where=DEAD)  # one fix for many
+# One fix for many; their people and charges stand in the index, in the order in which they are counted.
+_cause = ("reason_code", "destination", "answer", "account", "subject", "object_id", "amount")
+_partial(deliveries, "deliveries_cause", *_cause, where=DEAD)
 # A person's lists. Open deliveries have no entry, since their state still changes.
 _partial(deliveries, "deliveries_state", "state", "event_id", where=FINISHED)
 _partial(deliveries, "deliveries_mapping", "mapping", "state", "event_id", where=FINISHED)

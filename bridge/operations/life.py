@@ -40,8 +40,8 @@ from bridge.operations.proof import Finding, Verdict
 from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
 from bridge.operations.testcharge import PAID_EVENTS, Seen, events_of, refused_at_door, why_no_event
 from bridge.pipeline.active_mappings import ActiveMapping
-from bridge.pipeline.deals import read_payload
 from bridge.pipeline.decide import plan_event
+from bridge.pipeline.wanted import read_payload
 from bridge.reasons import deal_message, deal_status
 from bridge.runtime import Runtime
 from bridge.settings import variable

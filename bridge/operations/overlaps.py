@@ -65,12 +65,28 @@ def _meeting(mapping: Mapping, other: Mapping, event: str, setup: Setup) -> Meet
     return Meeting.DEAL if mapping.funnel.one_deal_per == other.funnel.one_deal_per else Meeting.DEALS
 
 
-def groups(mappings: Iterable[Mapping], setup: Setup) -> list[tuple[Mapping, list[Overlap]]]:
+Groups = list[tuple[Mapping, list[Overlap]]]
+_MOST_KEPT = 16
+_kept: dict[object, Groups] = {}
+"""The groups of these texts of mappings and these API destinations."""
+
+
+def groups(mappings: Iterable[Mapping], setup: Setup) -> Groups:
     """Return the enabled mappings that meet others which no filter divides from them, each pair once.
 
-    A mapping that meets many comes before those that meet it.
+    A mapping that meets many comes before those that meet it. Every page of the console asks: they are compared once.
     """
     enabled = [one for one in mappings if one.enabled]
+    key = (tuple((one.name, one.digest) for one in enabled), tuple(sorted(setup.api.items())))
+    found = _kept.get(key)
+    if found is None:
+        if len(_kept) >= _MOST_KEPT:
+            _kept.clear()
+        found = _kept[key] = _compare(enabled, setup)
+    return found
+
+
+def _compare(enabled: list[Mapping], setup: Setup) -> Groups:
     met: dict[str, list[Overlap]] = {one.name: [] for one in enabled}
     for one, other in combinations(enabled, 2):  # what one meets of the other, the other meets of it
         for found_here in overlaps(one, [other], setup):

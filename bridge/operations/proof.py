@@ -22,7 +22,7 @@ from bridge.clint.api import CLOCK_TOLERANCE_MS, MOST_KEY, Deal, same_key
 from bridge.mapping.values import as_decimal, or_none, two_readings
 from bridge.messages import N_
 from bridge.model import ReadBack
-from bridge.pipeline.deals import Wanted
+from bridge.pipeline.wanted import Wanted
 
 
 class Verdict(StrEnum):

@@ -29,7 +29,7 @@ from bridge.model import NoticeLevel, ReadBack
 from bridge.operations import proof
 from bridge.operations.proof import NO_FAULT, Code, Finding, Other, Sent, Verdict, Written
 from bridge.pipeline.active_mappings import ActiveMapping
-from bridge.pipeline.deals import Wanted, read_payload
+from bridge.pipeline.wanted import Wanted, read_payload
 from bridge.reasons import deal_message
 from bridge.settings import origin_of
 

@@ -17,113 +17,37 @@ the contact has a new deal that may be the one, without its key.
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from bridge.clint.api import CLOCK_TOLERANCE_MS, ClintApi, Contact, Deal, Origin, split_phone
+from bridge.clint.api import CLOCK_TOLERANCE_MS, ClintApi, Deal, Origin
 from bridge.clint.directory import Directory
 from bridge.clint.webhook import Answer
 from bridge.errors import ClintApiFailed, ClintFault, ClintNameUnknown, JournalError
 from bridge.failpoints import failpoint
-from bridge.journal import Journal, Lease, deals, notices
-from bridge.journal.deals import Claim, StoredContact, StoredDeal
+from bridge.journal import Journal, Lease, deals
+from bridge.journal.deals import StoredDeal
 from bridge.journal.deliveries import DueDelivery
 from bridge.journal.notices import Notice
 from bridge.logs import logger
 from bridge.messages import N_, Message
 from bridge.model import NoticeLevel, Outcome
+from bridge.pipeline.claims import BUSY_S, ClaimedRows, Ended, Parts, lost, postponed
+from bridge.pipeline.contacts import DealContact
+from bridge.pipeline.wanted import Wanted, read_payload
 
 log = logger(__name__)
 
 LEAST_AT_ONCE, MOST_AT_ONCE = 2, 8
 PATIENCE_S = 20.0
 """How long a request waits for its turn of CLINT_API_RATE_LIMIT, which several processes share."""
-BUSY_S = 1.0
-"""A delivery whose deal key is taken looks again after this."""
 DOUBLED = "clint.doubled_deal"
 """The notice about two deals with one key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a payload says about one deal; a value that is empty or None stays as it is in Clint."""
-
-    key: str
-    key_field: str
-    origin: str
-    """Empty: the destination's."""
-    stage: str
-    status: str
-    """OPEN, WON or LOST."""
-    value: float | None
-    user: str
-    tags: tuple[str, ...]
-    override: bool
-    """Whether stage and status are written also where a person moved the deal."""
-    own_stages: tuple[str, ...]
-    """Every stage that the mapping may say; none: it says nothing about stages."""
-    own_statuses: frozenset[str]
-    """Every status that the mapping may say, and OPEN, which a new deal has."""
-    make_again: bool
-    """Whether a deal that was removed in Clint is made again."""
-    find_contact_by: tuple[str, ...]
-    name: str
-    """Of the deal."""
-    fields: Mapping[str, str]
-    contact: Mapping[str, str]
-    """Its email, phone and name, as far as the mapping gives them."""
-    contact_fields: Mapping[str, str]
-    organization: Mapping[str, str]
-    """The organization's name and its fields."""
-
-    @property
-    def identities(self) -> list[tuple[str, str]]:
-        """The e-mail and the phone by which the contact is found, in the mapping's order."""
-        return [(how, self.contact[how]) for how in self.find_contact_by if self.contact.get(how)]
-
-
-def read_payload(text: str) -> Wanted | None:
-    """Return what a delivery's payload wants; None for one that was made for a webhook."""
-    payload = json.loads(text)
-    funnel = payload.pop("funnel", None)
-    if not isinstance(funnel, dict):
-        return None
-    groups: dict[str, dict[str, str]] = {"contact": {}, "organization": {}, "deal": {}}
-    fields: dict[str, dict[str, str]] = {"contact": {}, "organization": {}, "deal": {}}
-    for key, place in funnel["places"].items():
-        group, _, name = place.partition(".")
-        given = _text(payload.get(key))
-        if given and name == "fields":
-            fields[group][key] = given
-        elif given:
-            groups[group][name] = given
-    value = funnel.get("value")
-    return Wanted(
-        key=funnel["key"],
-        key_field=funnel["key_field"],
-        origin=funnel.get("origin") or "",
-        stage=_text(funnel.get("stage")),
-        status=_text(funnel.get("status")).upper(),
-        value=None if value is None else float(value),
-        user=_text(funnel.get("user")),
-        tags=tuple(funnel.get("tags") or ()),
-        override=funnel.get("moved_by_person") == "override",
-        own_stages=tuple(funnel.get("own_stages") or ()),
-        own_statuses=frozenset({"OPEN", *(_text(one).upper() for one in funnel.get("own_statuses") or ())}),
-        make_again=funnel.get("removed") == "make_again",
-        find_contact_by=tuple(funnel.get("find_contact_by") or ("email", "phone")),
-        name=groups["deal"].get("name", ""),
-        fields=fields["deal"],
-        contact=groups["contact"],
-        contact_fields=fields["contact"],
-        organization={**fields["organization"], **groups["organization"]},
-    )
 
 
 def at_once(rate: str) -> int:
@@ -136,26 +60,6 @@ def at_once(rate: str) -> int:
 
     limit = parse(rate)
     return min(MOST_AT_ONCE, max(LEAST_AT_ONCE, round(limit.amount / limit.get_expiry())))
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value).strip()
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What every delivery of one process works with."""
-
-    journal: Journal
-    api: ClintApi
-    directory: Directory
-    clock_ms: Callable[[], int]
-    longest_ms: int
-    """No request takes longer once it is sent."""
-    appears_ms: int
-    """For so long a new object may be missing from Clint's lists."""
 
 
 class DealSender:
@@ -174,7 +78,7 @@ class DealSender:
         """`appears_s` is how long a new deal may be missing from Clint's lists."""
         self.at_once = at_once
         longest_ms = int((api.deadline_s + 1) * 1000)
-        self._parts = _Parts(journal, api, directory, clock_ms, longest_ms, int(appears_s * 1000))
+        self._parts = Parts(journal, api, directory, clock_ms, longest_ms, int(appears_s * 1000))
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="deal")
 
     def send_later(
@@ -212,7 +116,7 @@ class DealSender:
         except JournalError as error:
             log.error("deal.not_recorded", delivery_id=delivery.id, error=str(error))
             text = N_("the journal did not answer; the next try looks at what was done in Clint")
-            answer = _postponed("clint.not_recorded", Message(text))
+            answer = postponed("clint.not_recorded", Message(text))
         except Exception as error:
             log.exception("delivery.fault", delivery_id=delivery.id, event_id=delivery.event_id)
             text = N_("the bridge failed to send ({error}); the log has the details")
@@ -232,7 +136,7 @@ class DealSender:
             return Answer(Outcome.REJECTED, None, "clint.other_kind", Message(text))
         try:
             return _Sending(self._parts, delivery, lease, wanted, wanted.origin or origin, may_start).run()
-        except _Ended as ended:
+        except Ended as ended:
             return ended.answer
         except ClintNameUnknown as error:
             if error.kind == "origin":
@@ -242,20 +146,12 @@ class DealSender:
             return _failed(error)
 
 
-class _Ended(Exception):
-    """The delivery ends here with this answer."""
-
-    def __init__(self, answer: Answer | None) -> None:
-        super().__init__()
-        self.answer = answer
-
-
 class _Sending:
     """One delivery on its way to one deal."""
 
     def __init__(
         self,
-        parts: _Parts,
+        parts: Parts,
         delivery: DueDelivery,
         lease: Lease,
         wanted: Wanted,
@@ -264,48 +160,45 @@ class _Sending:
     ) -> None:
         self._parts = parts
         self._delivery = delivery
-        self._lease = lease
         self._wanted = wanted
         self._origin_name = origin
-        self._may_start = may_start
-        self._claim = Claim(lease.lane, lease.fence, delivery.id, lease.until_ms)
         self._row: StoredDeal
         self._origin: Origin
         self._stage_id = ""
         self._user_id = ""
         self._fields: dict[str, str] = {}
-        self._contact: Contact | None = None
-        self._new_contact = False
+        self._rows = ClaimedRows(parts, delivery.id, lease, may_start)
+        self._contact = DealContact(self._rows, wanted)
 
     def run(self) -> Answer:
-        """Claim the key and write the deal. Raises _Ended, ClintApiFailed, ClintNameUnknown, JournalError."""
+        """Claim the key and write the deal. Raises Ended, ClintApiFailed, ClintNameUnknown, JournalError."""
         delivery, parts = self._delivery, self._parts
         self._origin = parts.directory.origin(self._origin_name)
         person = (delivery.account, delivery.subject)
         with parts.journal.database.write() as connection:
             now_ms = parts.clock_ms()
-            row = deals.claim_deal(connection, self._origin.id, self._wanted.key, person, self._claim, now_ms)
+            row = deals.claim_deal(connection, self._origin.id, self._wanted.key, person, self._rows.claim, now_ms)
         if row is None:
             text = N_("another delivery is writing this deal; this one goes next")
-            raise _Ended(_postponed("clint.key_busy", Message(text), BUSY_S))
+            raise Ended(postponed("clint.key_busy", Message(text), BUSY_S))
         failpoint("deal.after_claim")
         self._row = row
-        with self._released(row):
+        with self._rows.released(row):
             return self._write()
 
     def _write(self) -> Answer:
         wanted, directory = self._wanted, self._parts.directory
         self._stage_id = directory.stage_id(self._origin.id, wanted.stage) if wanted.stage else ""
         self._user_id = directory.user_id(wanted.user) if wanted.user else ""
-        self._fields = {self._key("deal", name): text for name, text in self._deal_fields()}
+        self._fields = {self._parts.field_key("deal", name): text for name, text in self._deal_fields()}
         deal = self._known_deal()
         code = "clint.deal_updated"
         if deal is None:
             self._check_key_field(anew=self._row.creating_ms is not None)
-            contact_id = self._find_or_create_contact()
+            contact_id = self._contact.find_or_create()
             deal = self._find_deal(contact_id)
             if deal is None:
-                self._wait_for_mark(self._row.creating_ms, "clint.deal_may_appear", _DEAL_MAY_APPEAR)
+                self._rows.wait_for_mark(self._row.creating_ms, "clint.deal_may_appear", _DEAL_MAY_APPEAR)
                 deal = self._create_deal(contact_id)
                 code = "clint.deal_created"
         deal, changed, kept = self._update_deal(deal)
@@ -322,26 +215,20 @@ class _Sending:
         yield from self._wanted.fields.items()
         yield self._wanted.key_field, self._wanted.key
 
-    def _key(self, group: str, name: str) -> str:
-        """Return the key under which Clint has a field, which it may have cut; the given one where it does not say."""
-        with suppress(ClintApiFailed):
-            return self._parts.directory.field_key(group, name)
-        return name
-
     def _check_key_field(self, *, anew: bool) -> None:
-        """Raise _Ended where the account has no field for the key: a deal without it could not be found again."""
+        """Raise Ended where the account has no field for the key: a deal without it could not be found again."""
         with suppress(ClintApiFailed):
             if self._parts.directory.has_field("deal", self._wanted.key_field, anew=anew) is False:
                 raise self._key_not_kept()
 
-    def _key_not_kept(self) -> _Ended:
+    def _key_not_kept(self) -> Ended:
         self._parts.directory.forget()  # who resumes the destination has made the field
         text = N_(
             "Clint did not keep the field {field}, by which the bridge finds a deal again: make this field for "
             "deals in Clint, of the type text, and resume the destination"
         )
         detail = Message(text, {"field": self._wanted.key_field})
-        return _Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", detail))
+        return Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", detail))
 
     # ------------------------------------------------------------ the deal
 
@@ -361,14 +248,14 @@ class _Sending:
         if other is None and row.creating_ms is None and not self._wanted.make_again:
             text = N_("deal {deal} was removed in Clint, and the mapping leaves it so")
             answer = Answer(Outcome.DISCARDED, 404, "clint.deal_removed", Message(text, {"deal": row.deal_id}))
-            raise _Ended(answer)
+            raise Ended(answer)
         return other
 
     def _find_deal(self, contact_id: str) -> Deal | None:
         """Return the deal that carries the key, and note it; with several, the oldest, and raise a notice."""
         wanted, api, row = self._wanted, self._parts.api, self._row
         is_first = row.creating_ms is None and row.deal_id is None
-        if self._new_contact and is_first:
+        if self._contact.is_new and is_first:
             return None  # a contact that was created a moment ago has no deals
         searches = [api.deals_of(contact_id, self._origin.id)]
         if not is_first:
@@ -385,7 +272,7 @@ class _Sending:
                 wait_s = missed.error.retry_after_s if missed.error else None
                 status = missed.error.status if missed.error else None
                 answer = Answer(Outcome.RETRY, status, "clint.not_everywhere", Message(text, facts), wait_s)
-                raise _Ended(answer)
+                raise Ended(answer)
             self._check_for_keyless(searches[0].deals)
             return None
         first = oldest(mine)
@@ -422,7 +309,7 @@ class _Sending:
         return deal.status in wanted.own_statuses and (not wanted.own_stages or deal.stage_id in stages)
 
     def _check_for_keyless(self, listed: Sequence[Deal]) -> None:
-        """Raise _Ended where one of the contact's deals may be what a create made whose answer and key were lost."""
+        """Raise Ended where one of the contact's deals may be what a create made whose answer and key were lost."""
         wanted, parts, creating_ms = self._wanted, self._parts, self._row.creating_ms
         if creating_ms is None:
             return
@@ -444,7 +331,7 @@ class _Sending:
                 "{field}: write the key there in Clint, or remove the deal, and resume the destination"
             )
             detail = Message(text, {"deal": ", ".join(sorted(alike)), "field": wanted.key_field})
-            raise _Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", detail))
+            raise Ended(Answer(Outcome.REMOVED, 200, "clint.key_not_kept", detail))
 
     def _may_be_made_of_this(self, deal: Deal) -> bool:
         """Return whether nothing that Clint shows of the deal is other than this delivery creates it."""
@@ -465,10 +352,9 @@ class _Sending:
             wanted_status="OPEN",
         )
 
-        def mark() -> bool:
+        def mark() -> None:
             self._save(replace(marked, creating_ms=parts.clock_ms()))
             failpoint("deal.create_marked")
-            return True
 
         try:
             deal_id = parts.api.create_deal(
@@ -479,11 +365,11 @@ class _Sending:
                 value=wanted.value,
                 name=wanted.name,
                 fields=self._fields,
-                may_start=lambda: self._may_write(mark),
+                may_start=lambda: self._rows.may_write(mark),
             )
         except ClintApiFailed as error:
             if error.kind is ClintFault.UNKNOWN:
-                raise _Ended(_lost(error, "clint.create_unknown")) from None
+                raise Ended(lost(error, "clint.create_unknown")) from None
             if self._row is not before:
                 self._save(replace(self._row, creating_ms=before.creating_ms))
             if error.kind in {ClintFault.GONE, ClintFault.REFUSED}:
@@ -506,7 +392,7 @@ class _Sending:
             deal = Deal(deal_id, self._origin.id, self._stage_id, "", "OPEN", contact_id=contact_id)
         elif deal is None:
             text = N_("deal {deal} was created and does not show yet")
-            raise _Ended(_postponed("clint.deal_may_appear", Message(text, {"deal": deal_id}), BUSY_S))
+            raise Ended(postponed("clint.deal_may_appear", Message(text, {"deal": deal_id}), BUSY_S))
         elif deal.field(wanted.key_field) != wanted.key:
             raise self._key_not_kept()
         return replace(deal, fields=self._fields, user_id=self._user_id, value=wanted.value)
@@ -545,23 +431,22 @@ class _Sending:
             deal, stage_id=stage_id or deal.stage_id, stage="" if stage_id else deal.stage, status=status or deal.status
         )
 
-        def mark() -> bool:
+        def mark() -> None:
             written = "stage_id" in changes or "status" in changes
             place = (after.stage_id, after.status) if written else (None, None)
             self._save(replace(seen, wanted_stage_id=place[0], wanted_status=place[1]))
             failpoint("deal.update_marked")
-            return True
 
         try:
-            parts.api.update_deal(deal.id, **changes, may_start=lambda: self._may_write(mark))
+            parts.api.update_deal(deal.id, **changes, may_start=lambda: self._rows.may_write(mark))
         except ClintApiFailed as error:
             if error.kind is ClintFault.UNKNOWN:
-                raise _Ended(_lost(error, "clint.update_unknown")) from None
+                raise Ended(lost(error, "clint.update_unknown")) from None
             if error.kind in {ClintFault.GONE, ClintFault.REFUSED}:
                 self._check_origin()
             if error.kind is ClintFault.GONE:
                 # Removed since it was read: the next try reads it again, and decides.
-                raise _Ended(Answer(Outcome.RETRY, error.status, "clint.deal_gone", error.message())) from None
+                raise Ended(Answer(Outcome.RETRY, error.status, "clint.deal_gone", error.message())) from None
             raise
         failpoint("deal.updated")
         noted = replace(self._row, wanted_stage_id=None, wanted_status=None)
@@ -598,175 +483,25 @@ class _Sending:
             if self._wanted.stage:
                 directory.stage_id(self._origin_name, self._wanted.stage)
 
-    # ------------------------------------------------------------ the contact
-
-    def _find_or_create_contact(self) -> str:
-        """Return the id of the deal's contact: the one that is found, else a new one."""
-        wanted, parts = self._wanted, self._parts
-        if not wanted.identities:
-            text = N_("the payload has neither an e-mail nor a phone by which Clint's contact is found")
-            raise _Ended(Answer(Outcome.REJECTED, None, "transform.no_contact", Message(text)))
-        how, value = wanted.identities[0]
-        identity = f"{how} {value.casefold() if how == 'email' else ''.join(split_phone(value))}"
-        with parts.journal.database.write() as connection:
-            row = deals.claim_contact(connection, identity, self._claim, parts.clock_ms())
-        if row is None:
-            text = N_("another delivery is creating this contact; this one goes next")
-            raise _Ended(_postponed("clint.key_busy", Message(text), BUSY_S))
-        with self._released(row):
-            found = self._find_contact(row)
-            if found is not None:
-                self._contact = found
-                self._save_contact(row, replace(row, contact_id=found.id, creating_ms=None))
-                return found.id
-            self._wait_for_mark(row.creating_ms, "clint.contact_may_appear", _CONTACT_MAY_APPEAR)
-            return self._create_contact(row)
-
-    def _find_contact(self, row: StoredContact) -> Contact | None:
-        api = self._parts.api
-        for how, value in self._wanted.identities:
-            found = api.contacts(**{how: value})
-            if found:
-                return next((one for one in found if one.id == row.contact_id), found[0])
-        return api.contact(row.contact_id) if row.contact_id else None
-
-    def _create_contact(self, row: StoredContact) -> str:
-        wanted, parts = self._wanted, self._parts
-        marked = row
-
-        def mark() -> bool:
-            nonlocal marked
-            marked = self._save_contact(row, replace(row, creating_ms=parts.clock_ms()))
-            failpoint("deal.contact_marked")
-            return True
-
-        try:
-            contact_id = parts.api.create_contact(
-                **wanted.contact,
-                fields=self._contact_fields(),
-                organization=self._organization(),
-                may_start=lambda: self._may_write(mark),
-            )
-        except ClintApiFailed as error:
-            if error.kind is ClintFault.UNKNOWN:
-                raise _Ended(_lost(error, "clint.create_unknown")) from None
-            if marked is not row:
-                self._save_contact(marked, row)
-            raise
-        failpoint("deal.contact_created")
-        self._save_contact(marked, replace(marked, contact_id=contact_id, creating_ms=None))
-        failpoint("deal.contact_noted")
-        self._new_contact = True
-        return contact_id
+    # ------------------------------------------------------------ contact and row
 
     def _update_contact(self, deal: Deal) -> None:
-        """Write what differs to the contact, blanking nothing, and add the tags that it lacks."""
-        wanted, api, row = self._wanted, self._parts.api, self._row
-        content = [wanted.contact, wanted.contact_fields, wanted.organization, sorted(wanted.tags)]
-        with self._parts.journal.database.read() as connection:
-            digest = deals.digest_of(connection, json.dumps(content, sort_keys=True))
+        """Write to the contact what the payload says of it, once."""
+        row = self._row
+        digest = self._contact.digest()
         contact_id = deal.contact_id or row.contact_id
         if digest == row.contact_digest or not contact_id:
             return
-        tags = list(wanted.tags)
-        if not self._new_contact:
-            contact = self._contact
-            if contact is None or contact.id != contact_id:
-                contact = api.contact(contact_id)
-            if contact is None:
-                return  # removed in Clint; the deal stands without it
-            changes = self._contact_changes(contact)
-            if changes:
-                api.update_contact(contact_id, **changes, may_start=lambda: self._may_write(self._keep_claim))
-                failpoint("deal.contact_updated")
-            has = {tag.casefold() for tag in contact.tags}
-            tags = [tag for tag in tags if tag.casefold() not in has]
-        if tags:
-            api.add_tags(contact_id, tags, may_start=lambda: self._may_write(self._keep_claim))
-            failpoint("deal.tagged")
-        self._save(replace(self._row, contact_digest=digest))
+        # A deal whose contact was removed in Clint stands without it.
+        if self._contact.update(contact_id, lambda: self._save(self._row)):
+            self._save(replace(self._row, contact_digest=digest))
 
-    def _contact_changes(self, contact: Contact) -> dict[str, Any]:
-        wanted = self._wanted
-        now = {"name": contact.name, "email": contact.email.casefold(), "phone": split_phone(contact.phone)}
-        changes: dict[str, Any] = {}
-        for name, text in wanted.contact.items():
-            same = {"email": text.casefold(), "phone": split_phone(text)}.get(name, text)
-            if same != now[name]:
-                changes[name] = text
-        fields = self._contact_fields()
-        if any(contact.field(name) != text for name, text in fields.items()):
-            changes["fields"] = fields
-        own = {name: text for name, text in wanted.organization.items() if name != "name"}
-        # Clint does not show an organization's fields, so they are written with each change of what is sent.
-        if own or wanted.organization.get("name", contact.organization) != contact.organization:
-            changes["organization"] = self._organization()
-        return changes
-
-    def _contact_fields(self) -> dict[str, str]:
-        return {self._key("contact", name): text for name, text in self._wanted.contact_fields.items()}
-
-    def _organization(self) -> dict[str, str]:
-        own = self._wanted.organization
-        return {name if name == "name" else self._key("organization", name): text for name, text in own.items()}
-
-    # ------------------------------------------------------------ claims and marks
-
-    def _may_write(self, mark: Callable[[], bool]) -> bool:
-        """Return whether a write may begin now: the mark is committed, and it ends before lease and claim do."""
-        return self._may_start() and mark() and self._ends_in_time() and self._may_start()
-
-    def _ends_in_time(self) -> bool:
-        return self._parts.clock_ms() + self._parts.longest_ms <= self._claim.until_ms
-
-    def _keep_claim(self) -> bool:
-        self._save(self._row)
-        return True
-
-    def _save(self, after: StoredDeal, raised: list[Notice] | None = None) -> None:
-        """Write the row of the deal and lengthen the claim; raise _Ended where the claim was lost."""
-        self._claim = replace(self._claim, until_ms=self._lease.until_ms)
-        with self._parts.journal.database.write() as connection:
-            now_ms = self._parts.clock_ms()
-            saved = deals.save(connection, self._row, after, self._claim, now_ms)
-            if saved and raised:
-                notices.apply(connection, raised, now_ms)
-        if not saved:
-            raise _Ended(None)
-        self._row = after
-
-    def _save_contact(self, before: StoredContact, after: StoredContact) -> StoredContact:
-        self._claim = replace(self._claim, until_ms=self._lease.until_ms)
-        with self._parts.journal.database.write() as connection:
-            saved = deals.save(connection, before, after, self._claim, self._parts.clock_ms())
-        if not saved:
-            raise _Ended(None)
-        return after
-
-    @contextmanager
-    def _released(self, row: StoredDeal | StoredContact) -> Iterator[None]:
-        """Give the row's claim back at the end; where the journal is away it ends with the lease."""
-        try:
-            yield
-        finally:
-            failpoint("deal.before_release")
-            with suppress(JournalError), self._parts.journal.database.write() as connection:
-                deals.release(connection, row, self._claim)
-
-    def _wait_for_mark(self, creating_ms: int | None, code: str, text: str) -> None:
-        """Raise _Ended where a create was begun so lately that what it made may not show yet."""
-        if creating_ms is None:
-            return
-        left_ms = creating_ms + self._parts.longest_ms + self._parts.appears_ms - self._parts.clock_ms()
-        if left_ms > 0:
-            raise _Ended(_postponed(code, Message(text, {"seconds": -(-left_ms // 1000)}), left_ms / 1000))
+    def _save(self, after: StoredDeal, raised: Sequence[Notice] = ()) -> None:
+        self._row = self._rows.save(self._row, after, raised)
 
 
 _DEAL_MAY_APPEAR = N_(
     "the answer to a create was lost, and Clint shows no deal with this key; in {seconds} s it is looked for again"
-)
-_CONTACT_MAY_APPEAR = N_(
-    "the answer to a create was lost, and Clint does not show the contact; in {seconds} s it is looked for again"
 )
 _DONE = {
     "clint.deal_created": N_("deal {deal} was created: stage {stage}, status {status}"),
@@ -774,14 +509,6 @@ _DONE = {
     "clint.deal_unchanged": N_("deal {deal} is so already: stage {stage}, status {status}"),
     "clint.deal_kept": N_("deal {deal} stays where a person put it: stage {stage}, status {status}"),
 }
-
-
-def _postponed(code: str, detail: Message, wait_s: float | None = None) -> Answer:
-    return Answer(Outcome.POSTPONED, None, code, detail, wait_s)
-
-
-def _lost(error: ClintApiFailed, code: str) -> Answer:
-    return Answer(Outcome.RETRY, error.status, code, error.message(), error.retry_after_s)
 
 
 def oldest(found: Sequence[Deal]) -> Deal:
@@ -821,7 +548,7 @@ def _failed(error: ClintApiFailed) -> Answer | None:
         case ClintFault.REFUSED:
             return Answer(Outcome.REJECTED, status, "clint.refused", detail)
         case ClintFault.BUSY if status is None:
-            return _postponed("clint.api_turn", detail, wait_s)
+            return postponed("clint.api_turn", detail, wait_s)
         case ClintFault.BUSY:
             return Answer(Outcome.RETRY, status, "clint.http_429", detail, wait_s)
         case ClintFault.UNKNOWN:

@@ -1,6 +1,6 @@
-"""The rate limits of destinations, for each account, which the operator sets; Redis shares them among workers.
+"""The rate limits of destinations, for each account, which the operator sets; all workers share them.
 
-While Redis is away each worker counts for itself: no delivery waits for Redis.
+No delivery waits for Redis: while it is away each worker counts for itself.
 """
 
 from __future__ import annotations
@@ -8,16 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage, RedisStorage
-from limits.strategies import MovingWindowRateLimiter
-from redis import Redis
+from limits import parse
 
+from bridge.rates import MovingWindows
 from bridge.redis_client import OptionalRedis
 
 HORIZON_MS = 60_000
 """A delivery is deferred by a minute at most: those before it may be gone by then."""
-_PREFIX = "bridge:pace"
 
 
 class Pace:
@@ -33,10 +30,7 @@ class Pace:
     ) -> None:
         self._limits = {name: parse(text) for name, text in limits.items()}
         self._of_all = parse(of_all) if of_all else None
-        self._redis = redis
-        self._wall_s = wall_s
-        self._local = MovingWindowRateLimiter(MemoryStorage())
-        self._shared: MovingWindowRateLimiter | None = None
+        self._windows = MovingWindows(redis, "bridge:pace", wall_s)
         self._slots_ms: dict[tuple[str, str], float] = {}
 
     def wait_until_ms(self, destination: str, account: str, now_ms: int) -> int | None:
@@ -45,9 +39,8 @@ class Pace:
         if limit is None:
             return None
         key = (destination, account)
-        result = self._redis.call(lambda redis: self._hit(self._limiter(redis), limit, key))
-        taken, free_in_s = result if result is not None else self._hit(self._local, limit, key)
-        if taken:
+        free_in_s = self._windows.take(limit, *key)
+        if free_in_s is None:
             self._slots_ms.pop(key, None)
             return None
         # Deliveries that wait get one slot after the other, so that not all of them check again at each slot.
@@ -57,14 +50,3 @@ class Pace:
         slot_ms = min(slot_ms, max(first_ms, now_ms + HORIZON_MS))
         self._slots_ms[key] = slot_ms
         return int(slot_ms) + 1
-
-    def _limiter(self, redis: Redis) -> MovingWindowRateLimiter:
-        if self._shared is None:
-            storage = RedisStorage("redis://", connection_pool=redis.connection_pool, key_prefix=_PREFIX)
-            self._shared = MovingWindowRateLimiter(storage)
-        return self._shared
-
-    def _hit(self, limiter: MovingWindowRateLimiter, limit: RateLimitItem, key: tuple[str, str]) -> tuple[bool, float]:
-        if limiter.hit(limit, *key):
-            return True, 0.0
-        return False, limiter.get_window_stats(limit, *key).reset_time - self._wall_s()

@@ -6,13 +6,15 @@ meets a journal as it is after years.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Table, func, select, text
 
-from bridge.journal import statistics
+from bridge.journal import destinations, statistics
 from bridge.journal.database import Database
 from bridge.journal.schema import attempts, deliveries, events
+from bridge.messages import Message
 
 _PORTION = 20_000
 _OBJECT = "'old_pay_' || (n.i / 4)"
@@ -40,6 +42,40 @@ def fill(database: Database, count: int) -> None:
         _copy(attempts, {"id": own, "delivery_id": own}),
     ]
     _run(database, statements, count, base, templates)
+    _mind_the_numbers(database, (events, deliveries, attempts))
+    _fold(database)
+
+
+_LATER = "9000000000000"
+"""Due times that do not come while a bench runs, so that the worker leaves the rows alone."""
+
+
+def leave_unfinished(database: Database, dead: int, waiting: int, held: int) -> None:
+    """Add dead deliveries of several causes, deliveries that wait for a paused destination, and held events.
+
+    They are copies of finished events of the journal, `waiting` of them for the destination `default`.
+    """
+    with database.read() as connection:
+        templates = int(connection.scalar(select(func.count()).select_from(attempts)) or 0)
+        base = int(connection.scalar(select(func.max(events.c.id))) or 0) + 1
+    own, now_ms = ":base + n.i", int(time.time() * 1000)
+    answer = "CASE n.i % 3 WHEN 0 THEN '0a' WHEN 1 THEN '0b' END"
+    code = "CASE n.i % 4 WHEN 0 THEN 'delivery.attempts_spent' WHEN 1 THEN 'clint.http_400' ELSE 'clint.http_422' END"
+    object_id = "'left_pay_' || (:base + n.i / 2)"
+    of_delivery = {"id": own, "event_id": own, "object_id": object_id}
+    dead_now = {**of_delivery, "state": "'dead'", "reason_code": code, "answer": answer}
+    waits = {"state": "'pending'", "attempts": "0", "due_ms": _LATER, "waiting": "'paused'", "finished_ms": "NULL"}
+    hold = {"state": "'received'", "processed_ms": "NULL", "due_ms": _LATER, "hold_code": "'asaas.key_refused'"}
+
+    def copied(changes: Mapping[str, str]) -> str:
+        return _copy(events, {"id": own, "event_key": "'left_' || (:base + n.i)", "object_id": object_id, **changes})
+
+    attempt = _copy(attempts, {"id": own, "delivery_id": own})
+    _run(database, [copied({}), _copy(deliveries, dead_now), attempt], dead, base, templates)
+    _run(database, [copied({}), _copy(deliveries, {**of_delivery, **waits})], waiting, base + dead, templates)
+    _run(database, [copied(hold)], held, base + dead + waiting, templates)
+    with database.write() as connection:
+        destinations.pause(connection, "default", Message("a bench").to_json(), now_ms)
     _mind_the_numbers(database, (events, deliveries, attempts))
     _fold(database)
 

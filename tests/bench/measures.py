@@ -24,6 +24,8 @@ _IDLE_RATE = 4.0
 _SETTLE_S = 2.0
 _PAYLOADS = 200
 _MINUTE_S = 60.0
+_BAD_WEEK, _UNFINISHED = 64_000, {"dead": 12_000, "waiting": 14_000, "held": 10_000}
+"""100,000 events, of which nobody has looked after a third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,10 @@ class Bench:
         measure = f"page of the console with {self._size.journal:,} events in the journal"
         for name, value in many.items():
             yield self._number(measure, name, "ms", value, few[name])
+        left = self._pages(_BAD_WEEK, **_UNFINISHED)
+        counts = ", ".join(f"{count:,} {state}" for state, count in _UNFINISHED.items())
+        for name, value in left.items():
+            yield self._number(f"page of the console with {counts}", name, "ms", value, few[name])
 
     def soak(self) -> Iterator[Number]:
         """What the bridge holds after each minute of a load that goes on, at half of what it delivers at most."""
@@ -184,10 +190,12 @@ class Bench:
 
     # ------------------------------------------------------------ parts of measures
 
-    def _pages(self, history: int) -> dict[str, float]:
+    def _pages(self, history: int, **unfinished: int) -> dict[str, float]:
         with self._site.bridge(workers=1) as bridge:
             bridge.warm()
             history_of.fill(bridge.database, history)
+            if unfinished:
+                history_of.leave_unfinished(bridge.database, **unfinished)
             return pages.took_ms(bridge.deployment.web_ports[0])
 
     def _rates(self, history: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, text, update
 
 from bridge.journal import (
     Journal,
@@ -32,6 +32,7 @@ from bridge.journal.audit import AuditFilter
 from bridge.journal.deliveries import StateChange
 from bridge.journal.queries import EventFilter, ValueRange
 from bridge.journal.schema import audit as audit_table
+from bridge.journal.schema import events as event_table
 from bridge.journal.search import Kind, Term
 from bridge.model import DeliveryState, Outcome, lane_of
 from bridge.operations import actions
@@ -413,9 +414,15 @@ def test_no_page_of_the_console_reads_a_whole_table(database_url: str, tmp_path:
         journal = console.runtime.journal
         register(journal)
         many_rows(journal, 1_500)
-        for n in range(3):
+        for n, code in enumerate(("clint.http_422", "delivery.attempts_spent", "clint.http_422")):
             dead = owe(journal, customer=f"cus_{n}")
-            put_in_state(journal, dead, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+            put_in_state(journal, dead, DeliveryState.DEAD, due_ms=None, reason_code=code)
+            put_in_state(journal, owe(journal, customer=f"cus_{n}"), DeliveryState.PENDING, waiting="paused")
+        (held,) = keep(journal, incoming("cus_9"))
+        with journal.database.write() as connection:
+            destinations.pause(connection, "default", "", NOW_MS)
+            hold = update(event_table).where(event_table.c.id == held)
+            connection.execute(hold.values(hold_code="asaas.key_refused"))
         if not journal.database.is_sqlite:
             with journal.database.write() as connection:
                 connection.execute(text("ANALYZE"))

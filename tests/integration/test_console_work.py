@@ -25,7 +25,7 @@ from bridge.web.console.charts import MOST_BARS, OF_CHARGES, reconciled
 from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, start
 from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, finish_jobs, opened_console
-from tests.factories import noticed, until
+from tests.factories import NOW_MS, noticed, until
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator, ClintSimulator
 
@@ -254,6 +254,23 @@ def test_a_notice_is_dismissed(console: Console) -> None:
 
 
 # ---------------------------------------------------------------- reconciliation
+
+
+@pytest.mark.parametrize("kind", ["charges.csv", "json"])
+def test_a_long_report_is_sent_in_portions(console: Console, kind: str) -> None:
+    """The first bytes leave before the whole file is written."""
+    charge = {"day": "2026-11-22", "status": "RECEIVED", "verdict": "missing", "known": "", "customer": "cus_1"}
+    behind = [{**charge, "id": f"pay_{n}", "event_id": None, "value": "1.00", "description": ""} for n in range(5_000)]
+    result = {"account": "default", "since": "2026-11-22", "until": "2026-11-22", "days": [], "behind": behind}
+    with console.journal.database.write() as connection:
+        number = jobs.begin(connection, "reconcile", "default", {"account": "default"}, "Ana", NOW_MS)
+        jobs.finish(connection, number, NOW_MS, result)
+
+    sent = list(console.operator().get(f"/work/{number}/report.{kind}").iter_encoded())
+
+    assert len(sent) > 5
+    assert b"pay_4999" in sent[-1] + sent[-2]
+    assert b"pay_4999" not in b"".join(sent[:-2])
 
 
 def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, asaas: AsaasSimulator) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from bridge.errors import JournalError, UsageError
@@ -76,7 +75,13 @@ def index() -> ResponseReturnValue:
         has_events = bool(queries.accounts(connection))
         kept = destinations.load(connection)
         taken: set[str] = set()
-        cards = [_card(connection, cause, known.get(cause.key), kept, listening, taken) for cause in standing]
+        facts = [facts_of(connection, cause, person.accounts) for cause in standing]
+        sample = {id_ for one in facts for id_ in one.sample}
+        shown = {line.row["id"]: line for line in lines(connection, queries.events_of(connection, sample))}
+        cards = [
+            _card(cause, of_cause, known.get(cause.key), kept, listening, taken, shown)
+            for cause, of_cause in zip(standing, facts, strict=True)
+        ]
         # Who did what is told to people who see all accounts only.
         gone = causes.resolved(connection) if person.accounts is None else []
         trail = audit.newest(connection, TRAIL_READ) if gone else []
@@ -106,20 +111,20 @@ def _note(standing: Sequence[Cause]) -> None:
 
 
 def _card(
-    connection: Connection,
     cause: Cause,
+    facts: Facts,
     noted: Noted | None,
     kept: dict[str, Destination],
     listening: frozenset[str],
     taken: set[str],
+    shown: Mapping[int, Line],
 ) -> Card:
-    facts = facts_of(connection, cause, person.accounts)
     # Several cards may be what one alert speaks of: its link leads to the first.
     anchors = [one for one in cause.anchors if one not in taken]
     taken.update(anchors)
     decisions = []
-    for dead in (cause,) if cause.kind is Kind.DEAD else cause.dead:
-        of_dead = facts if dead is cause else causes.dead_facts(connection, dead.dead_filter(person.accounts))
+    failed = [(cause, facts)] if cause.kind is Kind.DEAD else zip(cause.dead, facts.died, strict=True)
+    for dead, of_dead in failed:
         decisions += [(dead, action, number) for action, number in _possible(of_dead, listening).items() if number]
     row = kept.get(cause.about) if cause.kind in {Kind.DEAD, Kind.PAUSED, Kind.CIRCUIT} else None
     code = pause_code(row.paused_reason) if row and cause.kind is Kind.PAUSED else cause.code
@@ -131,7 +136,7 @@ def _card(
         noted,
         row,
         decisions,
-        lines(connection, queries.events_of(connection, facts.sample)) if facts.sample else [],
+        [shown[id_] for id_ in facts.sample if id_ in shown],
         anchors,
     )
 

@@ -13,13 +13,14 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict
 from datetime import date
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
@@ -68,6 +69,8 @@ PREVIEWED = 50
 NOT_SENT_SHOWN = 50
 LISTED = 200
 """How many events or charges of a result its page lists."""
+REPORT_PORTION = 1_000
+"""A report is written and sent in portions of so many charges, or pieces of JSON."""
 
 Result = Mapping[str, Any]
 T = TypeVar("T")
@@ -395,26 +398,34 @@ def report(number: int, kind: str) -> ResponseReturnValue:
     """Answer a reconciliation's report as a file: the numbers of each day as CSV, everything as JSON."""
     result = layout.found(of_number(number, "reconcile").result)
     name = f"reconcile-{result['account']}-{result['since']}-{result['until']}"
+    texts: Iterable[str]
     if kind == "json":
-        text, file = json.dumps(result, ensure_ascii=False, indent=2) + "\n", f"{name}.json"
+        texts, file = _json(result), f"{name}.json"
     elif kind == "csv":
-        text, file = as_csv([dict(result)]), f"{name}.csv"
+        texts, file = [as_csv([dict(result)])], f"{name}.csv"
     elif kind == "charges.csv":
-        text, file = _charges(result["behind"]), f"{name}-charges.csv"
+        texts, file = _charges(result["behind"]), f"{name}-charges.csv"
     else:
         raise NotFound
     mime = "application/json" if kind == "json" else "text/csv; charset=utf-8"
     headers = {"Content-Disposition": f'attachment; filename="{file}"'}
-    return Response(text.encode(errors="replace"), mimetype=mime, headers=headers)
+    return Response((text.encode(errors="replace") for text in texts), mimetype=mime, headers=headers)
 
 
-def _charges(behind: list[dict[str, str]]) -> str:
-    text = io.StringIO()
+def _json(result: Result) -> Iterator[str]:
+    pieces = json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(result)
+    while text := "".join(islice(pieces, REPORT_PORTION)):
+        yield text
+    yield "\n"
+
+
+def _charges(behind: list[dict[str, str]]) -> Iterator[str]:
     names = ("day", "id", "status", "verdict", "known", "event_id", "customer", "value", "description")
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(behind)
-    return text.getvalue()
+    yield ",".join(names) + "\n"
+    for first in range(0, len(behind), REPORT_PORTION):
+        text = io.StringIO()
+        csv.DictWriter(text, names, lineterminator="\n").writerows(behind[first : first + REPORT_PORTION])
+        yield text.getvalue()
 
 
 @pages.post("/work/<int:number>/deal")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.clint.api import Deal
 from bridge.operations.proof import LATE_MS, Code, Other, Sent, Written, judge, judge_written, texts_of
-from bridge.pipeline.deals import Wanted, read_payload
+from bridge.pipeline.wanted import Wanted, read_payload
 
 T = 1_795_000_000_000
 YEARS = 6 * 365 * 86_400_000
