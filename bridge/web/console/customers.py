@@ -263,6 +263,7 @@ def find() -> ResponseReturnValue:
         problem=problem,
         amount_of=amount_of,
         description_of=description_of,
+        paid_on=paid_on,
     )
 
 
@@ -292,7 +293,7 @@ def preview(account: str, id_: str) -> ResponseReturnValue:
         account=account,
         id=id_,
         compared=compared,
-        who=str(customer.get("name") or ""),
+        name=str(customer.get("name") or ""),
         previews=previews,
         problem=problem,
         amount=amount_of(compared.charge) if compared else None,

@@ -277,7 +277,7 @@ def show(id_: int) -> ResponseReturnValue:
         customer=customer,
         customer_known=known,
         body=json.dumps(body, ensure_ascii=False, indent=2),
-        verdicts=verdicts[::-1],
+        verdicts=sorted(reversed(verdicts), key=_turn),
         revisions=numbers,
         unheard=explaining.unheard(row["name"], row["account"], row["replay_mapping"], active),
         steps=_steps(row, verdicts),
@@ -286,6 +286,12 @@ def show(id_: int) -> ResponseReturnValue:
         live=row["state"] == EventState.RECEIVED or any(one["state"] in _MOVING for one in rows),
         OUTCOMES=OUTCOMES,
     )
+
+
+def _turn(verdict: Verdict) -> int:
+    """Return 0 for what needs a person, 1 for what is under way and 2 for the rest, which is the order of the page."""
+    state = verdict.row["state"]
+    return 0 if state == DeliveryState.DEAD else 1 if state in _MOVING else 2
 
 
 def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
