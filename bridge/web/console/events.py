@@ -277,7 +277,7 @@ def show(id_: int) -> ResponseReturnValue:
         customer=customer,
         customer_known=known,
         body=json.dumps(body, ensure_ascii=False, indent=2),
-        verdicts=sorted(reversed(verdicts), key=_turn),
+        verdicts=sorted(verdicts, key=_place),
         revisions=numbers,
         unheard=explaining.unheard(row["name"], row["account"], row["replay_mapping"], active),
         steps=_steps(row, verdicts),
@@ -288,10 +288,10 @@ def show(id_: int) -> ResponseReturnValue:
     )
 
 
-def _turn(verdict: Verdict) -> int:
-    """Return 0 for what needs a person, 1 for what is under way and 2 for the rest, which is the order of the page."""
+def _place(verdict: Verdict) -> tuple[int, int]:
+    """Return where a delivery stands on the page: what needs a person, what is under way, the rest; newest first."""
     state = verdict.row["state"]
-    return 0 if state == DeliveryState.DEAD else 1 if state in _MOVING else 2
+    return 0 if state == DeliveryState.DEAD else 1 if state in _MOVING else 2, -verdict.row["id"]
 
 
 def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
