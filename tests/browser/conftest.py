@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from functools import cached_property
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from werkzeug.security import generate_password_hash
 
 from bridge.crypto import new_key
+from bridge.simulator.asaas.account import DEFAULT_KEY
+from tests import asking
 from tests.acceptance.deployment import Deployment, until
 from tests.browser.looking import ARGUMENTS, Visitor
 from tests.console import PASSWORD, QUICK, VIEWER
@@ -67,6 +70,17 @@ class Site(Deployment):
     def base_url(self) -> str:
         """The console's address."""
         return self._web_urls[0]
+
+    @cached_property
+    def missed(self) -> str:
+        """A charge that Asaas has and never told of, of a customer with a long name."""
+        with asking.client(base_url=f"{self.asaas_url}/v3", headers={"access_token": DEFAULT_KEY}) as asaas:
+            person = {"name": "Maria Aparecida das Graças de Albuquerque Cavalcanti", "cpfCnpj": "24971563792"}
+            customer = asaas.post("/customers", json=person).raise_for_status().json()["id"]
+            charge = {"customer": customer, "billingType": "PIX", "value": 1100.5, "dueDate": "2030-01-01"}
+            made: str = asaas.post("/payments", json=charge).raise_for_status().json()["id"]
+            asaas.post(f"/sandbox/payment/{made}/confirm").raise_for_status()
+        return made
 
     def says(self, charge: str, customer: int = 0, value: float = 129.9, name: str = "PAYMENT_RECEIVED") -> str:
         """Post an event about a charge as Asaas does; return the charge's id."""

@@ -44,8 +44,9 @@ _HIDDEN_FOCUS = """() => {
 """Returns what has the focus where nobody sees it: without an outline, outside of the window or below something."""
 _SCROLLING = """() => [...document.querySelectorAll('main *, .side *')].filter(one =>
     one.clientWidth && one.scrollWidth > one.clientWidth + 1 && !one.closest('.cm-editor, textarea, thead')
-    && ['auto', 'scroll'].includes(getComputedStyle(one).overflowX)
+    && (['auto', 'scroll'].includes(getComputedStyle(one).overflowX) || one.matches('.folds td, .stacks td'))
 ).map(one => one.outerHTML.slice(0, 200))"""
+"""Returns what scrolls to the side, and cells of a folded table whose content is wider than they are."""
 _RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
 _CONTRAST = "{type: 'rule', values: ['color-contrast']}"
 

@@ -74,6 +74,7 @@ def test_every_page_is_in_order(operator: Visitor, site: Site) -> None:
         (f"/events/{site.until_event('pay_unmapped', 'processed')}", "event-unmapped", ""),
         (f"/customers/default/{PEOPLE[0][0]}", "customer", PEOPLE[0][1]),
         ("/charges/default/pay_delivered", "charge", ""),
+        (f"/charges/default/{site.missed}/bring", "bring", t("Bring in a charge")),
         ("/lookup?q=pay_nobody", "lookup", t("At Asaas: {text}", text="pay_nobody")),
         ("/who", "who", t("Access and audit")),
     ):

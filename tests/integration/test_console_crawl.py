@@ -420,6 +420,8 @@ def test_every_page_opens_and_every_link_leads_somewhere(
         if answer.mimetype == "text/html":
             page = Page(answer.text)
             found.extend(f"{address}: {text}" for text in page.texts if CODE.fullmatch(text))
+            if 'class="shell"' in answer.text and 'class="me-name"' not in answer.text:
+                found.append(f"{address}: does not say who is signed in")
             followed.update({urljoin(address, link) for link in page.links})
         answer.close()
         return answer

@@ -469,8 +469,8 @@ def test_asaas_is_asked_for_the_present_status(console: Console, asaas: AsaasSim
     page = browser.get(f"/charges/default/{charge}?ask=1").text
     assert "Asaas is further" in page
     assert f'href="/charges/default/{charge}/bring"' in page
-    assert ">PENDING<" in page
-    assert ">RECEIVED<" in page
+    assert 'title="PENDING">' in page
+    assert 'title="RECEIVED">' in page
     assert customer in page
 
 

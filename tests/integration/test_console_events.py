@@ -163,6 +163,20 @@ def test_a_dead_delivery_is_explained_with_cause_and_mend(console: Console) -> N
     assert f"/events/{id_}/deliveries/{dead}/discard" in page
 
 
+def test_what_needs_a_person_stands_first(console: Console) -> None:
+    """Before what is under way and what was delivered, whatever came later."""
+    id_ = processed(console)
+    for mapping, state in (
+        ("failed", DeliveryState.DEAD),
+        ("waiting", DeliveryState.RETRYING),
+        ("sent", DeliveryState.DELIVERED),
+    ):
+        put_in_state(console.journal, owe(console.journal, event_id=id_, mapping=mapping), state)
+    page = console.operator().get(f"/events/{id_}").text
+
+    assert re.findall(r'<h3 id="d\d+">(\w+)', page) == ["failed", "waiting", "sent"]
+
+
 @pytest.mark.parametrize(("language", "says"), [("pt", "Pausado por Ana"), ("en", "Paused by Ana")])
 def test_what_the_journal_wrote_is_read_in_the_readers_language(console: Console, language: str, says: str) -> None:
     """The row keeps a message with its facts; a sentence of an older version stands as it was written."""

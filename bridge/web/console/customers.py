@@ -264,6 +264,7 @@ def find() -> ResponseReturnValue:
         problem=problem,
         amount_of=amount_of,
         description_of=lambda charge: masked(description_of(charge)),
+        paid_on=paid_on,
     )
 
 
@@ -293,7 +294,7 @@ def preview(account: str, id_: str) -> ResponseReturnValue:
         account=account,
         id=id_,
         compared=compared,
-        who=str(customer.get("name") or ""),
+        name=str(customer.get("name") or ""),
         previews=previews,
         problem=problem,
         amount=amount_of(compared.charge) if compared else None,

@@ -277,7 +277,7 @@ def show(id_: int) -> ResponseReturnValue:
         customer=customer,
         customer_known=known,
         body=json.dumps(body, ensure_ascii=False, indent=2),
-        verdicts=verdicts[::-1],
+        verdicts=sorted(verdicts, key=_place),
         revisions=numbers,
         unheard=explaining.unheard(row["name"], row["account"], row["replay_mapping"], active),
         steps=_steps(row, verdicts),
@@ -286,6 +286,12 @@ def show(id_: int) -> ResponseReturnValue:
         live=row["state"] == EventState.RECEIVED or any(one["state"] in _MOVING for one in rows),
         OUTCOMES=OUTCOMES,
     )
+
+
+def _place(verdict: Verdict) -> tuple[int, int]:
+    """Return where a delivery stands on the page: what needs a person, what is under way, the rest; newest first."""
+    state = verdict.row["state"]
+    return 0 if state == DeliveryState.DEAD else 1 if state in _MOVING else 2, -verdict.row["id"]
 
 
 def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
