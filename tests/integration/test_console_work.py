@@ -431,9 +431,9 @@ def test_a_whole_life_is_a_table_and_leaves_nothing_at_asaas(console: Console, a
     ("changes", "says"),
     [
         ({"account": "nobody"}, "Choose an account of the sandbox"),
-        ({"value": "viel"}, "The value must be an amount"),
-        ({"billing_type": "x"}, "the billing type one of the list"),
-        ({"split": "20%"}, "A split must be like"),
+        ({"value": "viel"}, 'id="life-value-wrong"'),
+        ({"billing_type": "x"}, "There is no such billing type"),
+        ({"split": "20%"}, 'id="life-split-wrong"'),
     ],
 )
 def test_a_whole_life_that_makes_no_sense_is_refused(console: Console, changes: dict[str, str], says: str) -> None:

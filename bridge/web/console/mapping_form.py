@@ -52,6 +52,7 @@ FAULTS = {
     "empty": N_("Write what it is compared with, or remove the condition."),
     "key": N_("Write the key as Clint shows it, or remove the field."),
     "source": N_("Write what is sent, or remove the field."),
+    "events": N_("Choose at least one event."),
 }
 _LABELLED = ("status", "billingType", "cycle", "reason", "personType")
 
@@ -322,6 +323,7 @@ def sent_form(given: MultiDict[str, str], old: Form) -> tuple[Form, dict[str, tu
     chosen = given.getlist("event")
     events = [name for name in old.events if name in chosen]
     events += [name for name in chosen if name not in old.events]
+    faults |= {} if events else {"events": ("events", "")}
     together = given.get("together", old.together)
     blocks = {name: _block(given, name, old.blocks[name]) for name in BLOCKS}
     settings = {name: _setting(given, name, old.settings[name]) for name in SETTINGS}

@@ -113,7 +113,7 @@ class PageListener:
 pages = Blueprint("trial", __name__)
 
 
-def _amount_fault(text: str) -> Message:
+def value_fault(text: str) -> Message:
     known = FAULTS.get(amount_fault(text))
     example = Formats(layout.now_ms()).amount("1100.5")
     return (
@@ -125,8 +125,14 @@ def _amount_fault(text: str) -> Message:
 
 @pages.get("/test-charge")
 def form(
-    status: int = 200, problem: str = "", faults: Mapping[str, Message] = MappingProxyType({}), **values: Any
+    status: int = 200,
+    problem: str = "",
+    faults: Mapping[str, Message] = MappingProxyType({}),
+    *,
+    of_life: bool = False,
+    **values: Any,
 ) -> ResponseReturnValue:
+    """Show both forms; what was given stands in the one that was sent."""
     accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas) if person.sees(name)]
     return layout.page(
         "trial.html",
@@ -137,7 +143,8 @@ def form(
         billing_types=BILLING_TYPES,
         most=MOST_INSTALLMENTS,
         last=sorted(jobs.last_jobs("trial", 8) + jobs.last_jobs("life", 8), key=lambda job: -job.id)[:8],
-        given=request.form,
+        given={} if of_life else request.form,
+        life_given=request.form if of_life else {},
         problem=problem,
         faults=faults,
         reads_back=runtime.clint_api is not None,
@@ -157,7 +164,7 @@ def begin() -> ResponseReturnValue:
     email, phone = (request.form.get(name, "").strip() for name in ("email", "phone"))
     faults = contact_faults(email, phone)
     if value is None:
-        faults["value"] = _amount_fault(request.form.get("value", ""))
+        faults["value"] = value_fault(request.form.get("value", ""))
     if value is None or faults:
         return form(422, faults=faults)
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
