@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -33,14 +34,19 @@ _language: ContextVar[str] = ContextVar("language", default="en")
 """Logs and JSON answers are English, so that is what a thread has that serves no reader."""
 
 
+_wording: ContextVar[Mapping[str, str]] = ContextVar("wording", default=MappingProxyType({}))
+"""Texts that the reader of the moment gets instead of others, by the text that they replace."""
+
+
 def current_language() -> str:
     """Return the language that texts are made in now: pt or en."""
     return _language.get()
 
 
-def use_language(language: str) -> None:
-    """Make the texts of this thread in a language (pt, en or pt-BR) from now on."""
+def use_language(language: str, wording: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Make the texts of this thread in a language (pt, en or pt-BR) from now on, some of them in another wording."""
     _language.set(_known(language))
+    _wording.set(wording)
 
 
 @contextmanager
@@ -82,6 +88,7 @@ def N_(message: str) -> str:
 
 def _(message: str, /, **facts: object) -> str:
     """Return a text in the current language with its facts filled in."""
+    message = _wording.get().get(message, message)
     return _filled(_catalogue(_language.get()).gettext(message) if message else "", message, facts)
 
 

@@ -603,7 +603,10 @@ WORDS: Mapping[str, AlertWords] = {
     "alerts.failing": AlertWords(N_("Alerts do not arrive"), N_("Fix the address under Alerts, then send a test.")),
     "clint.doubled_deal": AlertWords(
         N_("Two deals in Clint for one key"),
-        N_("Look at both deals in Clint and remove the one that is not needed. The bridge goes on with the oldest."),
+        N_(
+            "Look at both deals in Clint and remove the one that is not needed. The notice says which one the bridge "
+            "goes on with."
+        ),
     ),
     "reconcile.missing": AlertWords(
         N_("Charges that never arrived"),

@@ -13,7 +13,9 @@ from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
+from bridge.cli.main import COMMANDS
 from bridge.journal import Journal
+from bridge.mapping.catalogue import EVENTS
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
@@ -36,6 +38,32 @@ def finish_jobs(timeout_s: float = 30.0) -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("job "):
             thread.join(timeout_s)
+
+
+ANSWERS_WITH_A_PAGE = {
+    "console.signin.enter": "a stranger leaves no row, and a reload repeats only the try, which is answered with 401",
+    "console.mappings_live.preview": "a part of a page, which htmx fetches: the browser has no address of it",
+}
+"""The posts that are answered with HTML, each with its reason. All others redirect, so that a reload and the browser's
+back repeat nothing and lose no form."""
+
+
+def assert_no_page(client: FlaskClient, path: str, answer: TestResponse) -> None:
+    """Fail where a post is answered with a page that is not one of an error."""
+    is_error = answer.status_code >= 400 and answer.status_code not in {401, 422}
+    if answer.mimetype != "text/html" or is_error or answer.location:
+        return
+    endpoint, _ = client.application.url_map.bind("").match(path.partition("?")[0], method="POST")
+    assert endpoint in ANSWERS_WITH_A_PAGE, f"{endpoint} answers a POST with a page ({answer.status_code})"
+
+
+_COMMAND = re.compile(rf"`bridge |\bbridge ({'|'.join(COMMANDS)})\b(?! (answers|or|and)\b)")
+_VARIABLE = re.compile(r"\b[A-Z]+_[A-Z_]*[A-Z]\b")
+
+
+def names(text: str) -> set[str]:
+    """Return the commands of the bridge and the variables that a text names."""
+    return ({*_VARIABLE.findall(text)} - {*EVENTS}) | {found[0] for found in _COMMAND.finditer(text)}
 
 
 class Browser:
@@ -67,11 +95,15 @@ class Browser:
         return found[1]
 
     def post(
-        self, path: str, given: Mapping[str, str] | None = None, *, follow: bool = False, **fields: Any
+        self, path: str, given: Mapping[str, Any] | None = None, *, follow: bool = False, **fields: Any
     ) -> TestResponse:
         """Send a form of this session."""
         data = {"csrf_token": self.token(), **(given or {}), **fields}
-        return self._client.post(path, data=data, headers=self._headers, follow_redirects=follow)
+        answer = self._client.post(path, data=data, headers=self._headers)
+        assert_no_page(self._client, path, answer)
+        location = answer.location or ""
+        # The page of a form that was not taken, or of what is shown once, belongs to the answer.
+        return self.get(location, follow=True) if location and (follow or "form=" in location) else answer
 
     def sign_in(self, password: str = PASSWORD, name: str = "Ana", **fields: Any) -> TestResponse:
         """Sign in."""

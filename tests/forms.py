@@ -60,7 +60,7 @@ class PageForm:
             data.setdefault(name, []).append(value)
         data.pop("csrf_token", None)
         action = (button.action or self.action).partition("#")[0]
-        page = browser.post(action, data, follow=follow)  # type: ignore[arg-type]
+        page = browser.post(action, data, follow=follow)
         return browser.get(page.location) if "/draft/" in (page.location or "") else page
 
 

@@ -145,7 +145,7 @@ class AccountLimiter:
         where = of_account(self.account)
         if result == "spent":
             text = N_("the account's quota of {quota} requests in {hours:g} hours is nearly used up, got {usable}")
-            hint = N_("the events wait until it starts anew; Asaas raises the quota on request")
+            hint = N_("the events wait until it is renewed; Asaas raises the quota on request")
             limits = {
                 "quota": self.limits.quota,
                 "hours": self.limits.window_s / 3600,

@@ -255,4 +255,4 @@ def origin(invocation: Invocation, name: str, origin_id: str | None) -> None:
     if origin_id:
         click.echo(_("the deals of {name} are in origin {origin}", name=name, origin=origin_id))
     else:
-        click.echo(_("the origin of {name} is learned anew", name=name))
+        click.echo(_("the origin of {name} is learned again", name=name))

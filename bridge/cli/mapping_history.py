@@ -106,7 +106,7 @@ def restore(invocation: Invocation, name: str, rev: int, yes: bool) -> None:
     read = parse_mapping(wanted.text, f"{name}.yaml", Setup(None, None, directory))
     if read.mapping is None:
         first = next(finding for finding in read.findings if finding.severity is Severity.ERROR)
-        what, hint = N_("that revision of {name} can't run any more"), N_("write it anew as a file")
+        what, hint = N_("that revision of {name} can't run any more"), N_("write it again as a file")
         raise UsageError(what, name=name, where=first.shown(), hint=hint)
     if not yes:
         _show_difference(difference(found[0].text or "", wanted.text, f"{name} {found[0].number}", f"{name} {rev}"))

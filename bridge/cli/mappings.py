@@ -565,8 +565,8 @@ def checklist(invocation: Invocation, mapping: str | None, as_csv: bool, as_json
 
     For a destination by Clint's API it says which origin, stages and fields Clint must have, and with CLINT_API_TOKEN
     which of them it lacks. An integration gets what all enabled mappings send to it. FILE is a mapping file, or the
-    name of one in the directory of BRIDGE_MAPPINGS_DIR: only the destinations of this one. Ends with 1 where an
-    integration would have to set several statuses.
+    name of one in the directory of BRIDGE_MAPPINGS_DIR: only the destinations of this one. Ends with 1 where one of
+    several integrations would have to set more than one status.
     """
     if as_csv and as_json:
         raise UsageError(N_("--csv and --json exclude each other"))
@@ -601,15 +601,20 @@ _STATUSES = {"OPEN": N_("Open"), "WON": N_("Won"), "LOST": N_("Lost")}
 
 def _show_integration(row: dict[str, Any], missing: list[str]) -> None:
     stage, conflict = wanted.stage_of(row["events"]), row["conflict"]
-    status = _(_STATUSES[row["status"]]) if row["status"] else _("conflict")
+    status = _(_STATUSES[row["status"]]) if row["status"] else _("conflict") if conflict else _("the same for all")
     lines = [_("status {status}, stage {stage}", status=status, stage=stage)]
-    for one, names in (conflict or {row["status"]: row["events"]}).items():
+    for one, names in ({row["status"]: row["events"]} if row["status"] else row["statuses"]).items():
         lines += [f"{_(_STATUSES[one]):<7} {_event_line(name)}" for name in names]
     lines += [_("from  {mapping}", mapping=name) for name in row["mappings"]]
     lines += [_("it does not get {key}", key=key) for key in missing]
     if conflict:
         lines.append(_("it would have to set several statuses, and an integration of Clint sets one;"))
         lines.append(_("give each status an integration of its own: another send_to, or routes in the mapping"))
+    elif not row["status"]:
+        lines.append(
+            _("an integration of Clint sets one status, so all these deals keep the one that you choose there")
+        )
+        lines.append(_("for open, won and lost deals use an integration for each, or a destination by Clint's API"))
     click.echo("\n" + _("integration {name}, its URL is in {setting}", name=row["integration"], setting=row["setting"]))
     click.echo("\n".join(f"  {line}" for line in lines))
 
@@ -651,9 +656,10 @@ def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]], f
     for row in keys:
         writer.writerow({**row, "integration": " ".join(row["integrations"])})
     for row in integrations:
-        several = {name: " ".join(row[name]) for name in ("mappings", "events")}
-        status = row["status"] or f"conflict: {' or '.join(row['conflict'])}"
-        writer.writerow({**row, **several, "status": status, "stage": wanted.stage_of(row["events"])})
+        lists = {name: " ".join(row[name]) for name in ("mappings", "events")}
+        several = " or ".join(row["statuses"])
+        status = row["status"] or (f"conflict: {several}" if row["conflict"] else f"the same for all: {several}")
+        writer.writerow({**row, **lists, "status": status, "stage": wanted.stage_of(row["events"])})
     for row in funnels:
         for one in row["fields"]:
             writer.writerow({**one, "integration": row["destination"], "there": _there(one["there"])})

@@ -244,7 +244,7 @@ class RunPrinter(LiveLog):
         """Ask the person at the terminal, where there is one."""
         if self.out.quiet or not sys.stdin.isatty():
             return False
-        return click.confirm(_("does the deal stand in Clint?"), default=False, err=True)
+        return click.confirm(_("is the deal in Clint?"), default=False, err=True)
 
     def verdict(self, run: TestCharge) -> None:
         """Print the verdict, with the reason of one that is not proved and what fixes it."""

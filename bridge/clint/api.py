@@ -16,6 +16,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -169,8 +170,15 @@ class ClintApi:
         self._http = http
         self._limiter = limiter or ApiLimiter(RATE_LIMIT, OptionalRedis(None), token)
         self._patience_s = patience_s
+        self._pause: Callable[[], object] = lambda: None
         self._labels: dict[str, str] = {}
         self._ahead_ms = 0  # how far Clint's clock is ahead of this machine's
+
+    def paced(self, pause: Callable[[], object]) -> ClintApi:
+        """Return this client for work that can wait: `pause` is called before each of its requests."""
+        other = copy(self)
+        other._pause = pause
+        return other
 
     # ------------------------------------------------------------ deals
 
@@ -467,6 +475,7 @@ class ClintApi:
     ) -> Any:
         """Return the JSON of a 2xx answer, None where it has none."""
         where = f"{method} {path}"
+        self._pause()
         self._limiter.wait_for_turn(self._patience_s)
         if not may_start():
             raise ClintApiFailed(N_("the request was not sent"), kind=ClintFault.NOT_STARTED, where=where)
@@ -537,7 +546,7 @@ _UNREACHED = {
 _TEXTS: dict[ClintFault, tuple[str, str | None]] = {
     ClintFault.TOKEN: (
         N_("the Clint API refused the token, got {status}"),
-        N_("copy the token from Clint into CLINT_API_TOKEN anew"),
+        N_("copy the token from Clint into CLINT_API_TOKEN again"),
     ),
     ClintFault.PLAN: (
         N_("the Clint API does not allow the request, got {status}"),

@@ -87,7 +87,7 @@ def claim_deal(
     """Take the row of a deal key in an origin, which is made where there is none; None while another delivery has it.
 
     Destinations that are the same origin share its rows, so that they make no deal beside each other's. `person` is the
-    account and the customer whose event the delivery is of.
+    account and the customer whose event the delivery is of; a row whose key was emptied becomes theirs.
     """
     digest = _digest(connection, origin_id, key)
     c = deals.c
@@ -98,7 +98,13 @@ def claim_deal(
         values = {"origin_id": origin_id, "key_digest": digest, "account": account, "subject": subject}
         connection.execute(_add_deal, {**values, "key": key, "now_ms": now_ms})
         row = _claim(connection, deals, mine, claim, now_ms)
-    return None if row is None else _stored(StoredDeal, row)
+    if row is None:
+        return None
+    if row["key"] is None:
+        # What is written from now on can be found, and erased, by its customer again.
+        account, subject = person
+        connection.execute(update(deals).where(c.id == row["id"]).values(key=key, account=account, subject=subject))
+    return _stored(StoredDeal, row)
 
 
 def find_deal(connection: Connection, origin_id: str, key: str) -> StoredDeal | None:
@@ -141,7 +147,7 @@ def digest_of(connection: Connection, content: str) -> str:
 
 
 def forget(connection: Connection, person: Ref, nobody: str) -> None:
-    """Empty the deal keys of an erased person and forget their contacts; digests and ids of deals stay.
+    """Empty the rows of an erased person's deals and forget their contacts; digests of keys and ids of deals stay.
 
     `nobody` is the random customer id that takes the place of theirs.
     """
@@ -149,7 +155,53 @@ def forget(connection: Connection, person: Ref, nobody: str) -> None:
     own = (deals.c.subject == subject, deals.c.account == account)
     known = select(deals.c.contact_id).where(*own, deals.c.contact_id.is_not(None))
     connection.execute(delete(contacts).where(contacts.c.contact_id.in_(known)))
-    connection.execute(update(deals).where(*own).values(key=None, subject=nobody))
+    connection.execute(update(deals).where(*own).values(**_OF_PERSON, subject=nobody))
+
+
+_OF_PERSON: dict[str, None] = {"key": None, "contact_id": None, "contact_digest": None}
+"""No deal is made twice without these: its row is found by the digest of the key."""
+
+
+def old_page(
+    connection: Connection, before_ms: int, after_id: int, *, full_only: bool, limit: int = 200
+) -> tuple[list[int], int | None]:
+    """Return rows on which no delivery has worked since then, and the id before the next page.
+
+    With `full_only` those that have their key, otherwise those that have a customer.
+    """
+    c = deals.c
+    holds = c.key.is_not(None) if full_only else c.subject != ""
+    query = select(c.id).where(c.id > after_id, c.updated_ms < before_ms, holds).order_by(c.id).limit(limit)
+    ids = list(connection.scalars(query))
+    return ids, ids[-1] if len(ids) == limit else None
+
+
+def empty(connection: Connection, ids: Collection[int], before_ms: int) -> int:
+    """Empty the keys of these rows, as far as no delivery has worked on them since then; return their number."""
+    old = (deals.c.id.in_(ids), deals.c.updated_ms < before_ms)
+    return connection.execute(update(deals).where(*old).values(key=None)).rowcount
+
+
+def empty_of_person(connection: Connection, ids: Collection[int], before_ms: int) -> int:
+    """Leave of these old rows what makes no deal twice, and nothing that leads to their customer."""
+    old = (deals.c.id.in_(ids), deals.c.updated_ms < before_ms)
+    return connection.execute(update(deals).where(*old).values(**_OF_PERSON, subject="")).rowcount
+
+
+def old_contacts(
+    connection: Connection, before_ms: int, after: str, *, limit: int = 200
+) -> tuple[list[str], str | None]:
+    """Return the digests of contacts for which no deal was made since then, and the one before the next page."""
+    c = contacts.c
+    query = select(c.key_digest).where(c.key_digest > after, c.updated_ms < before_ms)
+    digests = list(connection.scalars(query.order_by(c.key_digest).limit(limit)))
+    return digests, digests[-1] if len(digests) == limit else None
+
+
+def remove_contacts(connection: Connection, digests: Collection[str], before_ms: int) -> int:
+    """Remove these contacts, as far as no deal was made for them since then; return their number."""
+    c = contacts.c
+    return connection.execute(delete(contacts).where(c.key_digest.in_(digests), c.updated_ms < before_ms)).rowcount
 
 
 def deals_of(connection: Connection, people: Collection[Ref]) -> list[dict[str, Any]]:
@@ -157,6 +209,14 @@ def deals_of(connection: Connection, people: Collection[Ref]) -> list[dict[str, 
     names = ("origin_id", "key", "account", "contact_id", "deal_id", "stage_id", "status", "updated_ms")
     query = select(*(deals.c[name] for name in names)).where(search.of(deals, "subject", people)).order_by(deals.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def known_keys(connection: Connection, origin_id: str, keys: Collection[str]) -> set[str]:
+    """Return those of these keys for which the bridge has a row in the origin."""
+    digests = {_digest(connection, origin_id, key): key for key in keys}
+    c = deals.c
+    query = select(c.key_digest).where(c.origin_id == origin_id, c.key_digest.in_(digests))
+    return {digests[digest] for digest in connection.scalars(query)}
 
 
 def known_ids(connection: Connection, deal_ids: Collection[str]) -> set[str]:

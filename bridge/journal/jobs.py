@@ -187,9 +187,16 @@ def _live_owner(value: str, for_ms: int, now_ms: int) -> str:
     return owner if now_ms < int(until_ms) <= now_ms + for_ms else ""
 
 
-def claim_run(connection: Connection, name: str, every_ms: int, now_ms: int) -> bool:
-    """Return whether the task is due and this caller runs it; the next run is due after `every_ms`."""
-    next_ms = _value(connection, f"next_ms:{name}", "0")
+def claim_run(connection: Connection, name: str, every_ms: int, now_ms: int, first_in_ms: int = 0) -> bool:
+    """Return whether the task is due and this caller runs it; the next run is due after `every_ms`.
+
+    The first run of a journal is due `first_in_ms` after the first call.
+    """
+    next_ms = _value(connection, f"next_ms:{name}", "")
+    if not next_ms and first_in_ms:
+        _change(connection, f"next_ms:{name}", "", str(now_ms + first_in_ms))
+        return False
+    next_ms = next_ms or "0"
     # A later time was set when the interval was longer.
     if now_ms < int(next_ms) <= now_ms + every_ms:
         return False

@@ -21,6 +21,7 @@ from bridge.journal import audit, customers, deals, encryption, queries, retenti
 from bridge.journal.audit import Actor
 from bridge.journal.lanes import lock
 from bridge.journal.schema import attempts, deliveries, destinations, events, jobs, search_terms
+from bridge.journal.schema import deals as deals_table
 from bridge.journal.search import Kind, Ref
 from bridge.messages import N_
 from bridge.model import FINISHED, DeliveryState, EventState
@@ -50,7 +51,8 @@ def find(connection: Connection, customer: str) -> list[Person]:
     c = search_terms.c
     known = select(events.c.account, events.c.subject).where(events.c.subject == customer).distinct()
     terms = select(c.account, c.ref).where(c.kind != Kind.OBJECT.value, c.ref == customer)
-    return sorted({(row[0], row[1]) for query in (known, terms) for row in connection.execute(query)})
+    written = select(deals_table.c.account, deals_table.c.subject).where(deals_table.c.subject == customer).distinct()
+    return sorted({(row[0], row[1]) for query in (known, terms, written) for row in connection.execute(query)})
 
 
 def find_by(connection: Connection, kind: Kind, text: str) -> list[Person]:

@@ -318,6 +318,10 @@ audit = Table(
     Column("detail", Text, nullable=False),  # JSON
 )
 Index("audit_about", audit.c.about, audit.c.id)  # what was done to an event or a delivery
+Index("audit_actor", audit.c.actor, audit.c.id)  # these four: the list, narrowed
+Index("audit_action", audit.c.action, audit.c.id)
+Index("audit_actor_action", audit.c.actor, audit.c.action, audit.c.id)
+Index("audit_at", audit.c.at_ms, audit.c.id)
 """Changes that people made. Rows are never changed, and hold no personal data and no secret."""
 
 search_terms = Table(

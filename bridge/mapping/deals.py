@@ -76,6 +76,36 @@ def check_same_origin(
                 break
 
 
+def check_lines(mapping: Mapping, others: Iterable[Mapping], api: AnyMapping[str, str], findings: Findings) -> None:
+    """Note the mappings that write the same deals of an origin in another line, and so in an order of their own."""
+    own = _origins_written(mapping, api)
+    for other in others:
+        if other.account != mapping.account or other.name == mapping.name or other.line == mapping.line:
+            continue
+        both = own.keys() & _origins_written(other, api).keys()
+        if both and _key_of(other) == _key_of(mapping):
+            what = N_(
+                "{other} (line {other_line}) and {mapping} (line {line}) write the same deals of the origin {origin}, "
+                "and order holds within a line only: the one that is behind may take a deal back to an older stage; "
+                "give both the same `line`"
+            )
+            facts = {"other": PurePath(other.path).name, "mapping": PurePath(mapping.path).name}
+            facts |= {"line": mapping.line, "other_line": other.line, "origin": own[min(both)]}
+            findings.note(Position(1, 1), "mapping.other_line", what, **facts)
+
+
+def _origins_written(mapping: Mapping, api: AnyMapping[str, str]) -> dict[str, str]:
+    """Return the origins of a mapping's deals as the files name them, by their folded names."""
+    sent = {mapping.destination(event) for event in mapping.event_names} & api.keys()
+    named = (mapping.funnel.origin or api[destination] for destination in sorted(sent))
+    return {folded(name): name for name in named}
+
+
+def _key_of(mapping: Mapping) -> str:
+    per = mapping.funnel.one_deal_per
+    return per if isinstance(per, str) else per.source.text.strip()
+
+
 def _outputs(node: Node) -> list[Scalar]:
     """Return the fixed texts that a value can give."""
     found: list[Scalar] = []

@@ -221,9 +221,10 @@ def integrations_of(mappings: Iterable[Mapping], known: Setup = _ANYTHING) -> li
     """Return each destination of these mappings by a webhook: its events, and the stage and status that it should set.
 
     `known` says which destinations are by the API: these are none of them.
-    An integration sets one status: where its events ask for several, `status` is None and `conflict` has the events of
-    each. An event that only mappings with a filter send there, and another one elsewhere, asks for none: the operator
-    has told apart what its name does not say.
+    An integration sets one status: where its events ask for several, `status` is None. `statuses` has the events of
+    each. With several integrations that is a `conflict`; a single one for everything keeps to the status it sets. An
+    event that only mappings with a filter send there, and another one elsewhere, asks for none: the operator has told
+    apart what its name does not say.
     """
     found: dict[str, dict[str, list[str]]] = {}
     places: dict[str, set[str]] = {}
@@ -252,7 +253,8 @@ def integrations_of(mappings: Iterable[Mapping], known: Setup = _ANYTHING) -> li
             "events": list(senders),
             "stage": stage,
             "status": next(iter(by_status)) if len(by_status) == 1 else None,
-            "conflict": by_status if len(by_status) > 1 else {},
+            "statuses": by_status,
+            "conflict": by_status if len(by_status) > 1 and len(found) > 1 else {},
         })  # fmt: skip
     return rows
 

@@ -307,22 +307,40 @@ def may_divide(one: Mapping, other: Mapping) -> bool:
     return all(filters) and filters[0] != filters[1]
 
 
-def check_overlap(mapping: Mapping, others: Iterable[Mapping], findings: Findings) -> None:
-    """Warn of the mappings that send the same event to the same destination; a note where filters may divide it."""
-    certain: dict[str, list[tuple[str, str]]] = {}
-    possible: dict[str, list[tuple[str, str]]] = {}
+_OVERLAPS = {
+    (False, True): N_("{overlap}, so Clint gets it twice; take it out of one, or divide them by a filter"),
+    (False, False): N_("{overlap}; an event that passes both filters reaches Clint twice"),
+    (True, True): N_(
+        "{overlap}, so both write its deal, or two deals where their one_deal_per differs; take it out of one, or "
+        "divide them by a filter"
+    ),
+    (True, False): N_(
+        "{overlap}; where an event passes both filters, both write its deal, or two deals where their one_deal_per "
+        "differs"
+    ),
+}
+"""What two mappings do to the same destination, by whether it is by Clint's API and whether it is certain."""
+
+
+def check_overlap(
+    mapping: Mapping, others: Iterable[Mapping], findings: Findings, api: abc.Collection[str] = ()
+) -> None:
+    """Warn of the mappings that send the same event to the same destination; a note where filters may divide it.
+
+    `api` names the destinations by Clint's API.
+    """
+    found: dict[tuple[bool, bool], dict[str, list[tuple[str, str]]]] = {kind: {} for kind in _OVERLAPS}
     for other in others:
-        sent = [(name, mapping.destination(name)) for name in shared_events(mapping, other)]
-        both = [(name, destination) for name, destination in sent if other.destination(name) == destination]
-        if both:
-            (possible if may_divide(mapping, other) else certain)[PurePath(other.path).name] = both
-    place, code = Position(1, 1), "mapping.overlap"
-    if certain:
-        what = N_("{overlap}, so Clint gets it twice; take it out of one, or divide them by a filter")
-        findings.warning(place, code, what, overlap=_sent_twice(mapping, certain))
-    if possible:
-        what = N_("{overlap}; an event that passes both filters reaches Clint twice")
-        findings.note(place, code, what, overlap=_sent_twice(mapping, possible))
+        is_certain = not may_divide(mapping, other)
+        for event in shared_events(mapping, other):
+            destination = mapping.destination(event)
+            if other.destination(event) == destination:
+                of_kind = found[destination in api, is_certain]
+                of_kind.setdefault(PurePath(other.path).name, []).append((event, destination))
+    for kind, sent in found.items():
+        if sent:
+            report = findings.warning if kind[1] else findings.note
+            report(Position(1, 1), "mapping.overlap", _OVERLAPS[kind], overlap=_sent_twice(mapping, sent))
 
 
 _MOST_NAMED = 5

@@ -494,7 +494,8 @@ def _misnamed(path: Path) -> tuple[Finding, ...]:
 def with_overlaps(
     read: Iterable[ParseResult], others: Iterable[Mapping] = (), known: Setup | None = None
 ) -> list[ParseResult]:
-    """Return the parsed files, with a finding where two enabled mappings send the same event to the same destination.
+    """Return the parsed files, with a finding where two enabled mappings send the same event to the same destination,
+    or write the same deals in different lines.
 
     `others` are mappings that are active beside these files, and `known` says which destinations are by Clint's API.
     """
@@ -504,8 +505,9 @@ def with_overlaps(
         mapping = one.mapping
         if mapping is not None and mapping.enabled:
             findings = Findings(one.path)
-            lint.check_overlap(mapping, before, findings)
+            lint.check_overlap(mapping, before, findings, known.api if known else ())
             deals.check_same_origin(mapping, before, known.api if known else {}, findings)
+            deals.check_lines(mapping, before, known.api if known else {}, findings)
             one = replace(one, findings=(*one.findings, *findings.in_order()))
             before.append(mapping)
         result.append(one)

@@ -226,7 +226,7 @@ def _check(journal: Journal, settings: Settings, name: str, is_set: bool, family
         raise UsageError(N_("a name must be of up to 40 small letters, digits and _, got {name!r}"), name=name)
     if is_set:
         what = N_("{name} is set up in the environment, which wins")
-        hint = N_("change {variable} there, or take it away first")
+        hint = N_("change {variable} there, or remove it first")
         raise UsageError(what, hint=hint, name=name, variable=variable(family, name))
     if not journal.database.keyring:
         raise KeyNeeded(hint=MAKE_KEY)

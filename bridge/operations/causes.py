@@ -18,7 +18,7 @@ from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding, Severity
 from bridge.model import NoticeLevel
 from bridge.operations.accounts import without_mapping
-from bridge.operations.overlaps import groups
+from bridge.operations.overlaps import OVERLAP, groups
 from bridge.runtime import Runtime
 
 PAUSED, CIRCUIT = destinations.NOTICES
@@ -30,8 +30,6 @@ _FOR_PERSON = frozenset({AsaasKeyMissing.code, AsaasKeyRefused.code, MappingRefu
 """Holds that do not end by themselves."""
 
 
-OVERLAP = "mapping.overlap"
-"""The code of mappings that send the same events, as lint has it."""
 UNCONNECTED = frozenset({"account.unset", "destination.unset"})
 """Findings of mappings that name an account or destination which is not set up: before the first destination is there
 all of them have one, and only one thing is missing."""

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.clint.api import NEWEST, ClintApi, Deal, same_key
+from bridge.clint.api import NEWEST, ClintApi, Deal, Found, same_key
 from bridge.clint.directory import Directory
 from bridge.errors import ClintApiFailed, JournalError, UsageError
-from bridge.journal import Journal, deals
+from bridge.journal import Journal, deals, notices
+from bridge.journal.notices import Notice, Resolved, StoredNotice
+from bridge.logs import logger
 from bridge.mapping import Mapping, Setup
 from bridge.mapping.explain import funnels_of
 from bridge.mapping.findings import did_you_mean
@@ -22,11 +24,15 @@ from bridge.mapping.findings import shown as quoted
 from bridge.mapping.model import ClintDirectory, Funnel
 from bridge.mapping.values import as_decimal as as_number
 from bridge.mapping.values import folded, or_none
-from bridge.messages import N_, Message
+from bridge.messages import N_, Message, read_message
 from bridge.operations.accounts import mappings_in_use
-from bridge.operations.doctor import Check, State, api_origin, check, clint_api, origin_known
+from bridge.operations.doctor import CLINT_TOKEN, Check, State, api_origin, check, clint_api, origin_known
+from bridge.operations.webhooks import apply_notices
+from bridge.pipeline.deals import DOUBLED, doubled_notice, oldest
 from bridge.runtime import Runtime
 from bridge.settings import origin_of
+
+log = logger(__name__)
 
 NEW_DAYS = 30
 """Doubled deals are looked for among those that were created in these days."""
@@ -67,7 +73,7 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal], only: str 
     `open_journal` raises where the journal can't be used; the mappings are then those of the files.
     """
     if runtime.clint_api is None:
-        yield check("CLINT_API_TOKEN", NO_TOKEN, State.WRONG, SET_TOKEN, "api.no_token")
+        yield check(CLINT_TOKEN, NO_TOKEN, State.WRONG, SET_TOKEN, "api.no_token")
         return
     directory = Directory(runtime.clint_api)
     of_token, clint = clint_api(directory)
@@ -93,10 +99,9 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal], only: str 
             "to write deals by it: bridge destinations add NAME --origin ORIGIN, or New destination on Connections"
         )
         yield check(N_("API destinations"), what, mend=mend)
-    new_since_ms = runtime.clock_ms() - NEW_DAYS * 86_400_000
     for origin_id, key_field in sorted(_places(clint, wanted, uses)):
         place = (origin_id, clint.origins[origin_id][0], key_field)
-        yield from _doubled(runtime.clint_api, open_journal, place, new_since_ms)
+        yield from _doubled(runtime.clint_api, open_journal, place, runtime.clock_ms())
 
 
 def _with_users_and_fields(api: ClintApi, clint: ClintDirectory) -> tuple[ClintDirectory, list[Check]]:
@@ -194,7 +199,7 @@ def _fields(uses: list[_Use], clint: ClintDirectory) -> Iterator[Check]:
     """Check that Clint has the fields that mappings write, each of a type that takes what they write."""
     if not any(clint.fields.values()):
         if uses:
-            what = N_("Clint told none, so it is not known whether those that the mappings write are there")
+            what = N_("Clint listed none, so it is not known whether those that the mappings write are there")
             mend = N_("look at the fields in Clint and compare: bridge mappings checklist")
             yield check(N_("fields"), what, State.WARNING, mend, "api.fields")
         return
@@ -258,20 +263,33 @@ _KINDS = {"number": N_("number"), "date": N_("date")}
 # ---------------------------------------------------------------- doubled deals
 
 
-def _places(clint: ClintDirectory, wanted: dict[str, str], uses: list[_Use]) -> set[tuple[str, str]]:
-    """Return id of the origin and key field of the deals of all these destinations."""
-    places = {(id_, use.mapping.funnel.key_field) for use in uses for id_ in _origin_ids(use, clint)}
+def _places(clint: ClintDirectory, wanted: dict[str, str], uses: list[_Use]) -> dict[tuple[str, str], str]:
+    """Return each id of an origin and key field of the deals of these destinations, with the first destination."""
+    found = [(use.destination, id_, use.mapping.funnel.key_field) for use in uses for id_ in _origin_ids(use, clint)]
     used = {use.destination for use in uses}
     for name, origin in wanted.items():
         if name not in used and len(ids := clint.named_origins(origin)) == 1:
-            places.add((ids[0], Funnel().key_field))
+            found.append((name, ids[0], Funnel().key_field))
+    places: dict[tuple[str, str], str] = {}
+    for name, id_, key_field in sorted(found):
+        places.setdefault((id_, key_field), name)
     return places
 
 
+def _look(api: ClintApi, origin_id: str, key_field: str, now_ms: int) -> tuple[Found, dict[str, list[Deal]]]:
+    """Return the new deals of an origin, and those of each key that several of them carry."""
+    found = api.new_deals(origin_id, now_ms - NEW_DAYS * 86_400_000)
+    by_key: defaultdict[str, list[Deal]] = defaultdict(list)
+    for deal in found.deals:
+        if key := deal.field(key_field):
+            by_key[key].append(deal)
+    return found, {key: same for key, same in by_key.items() if len(same) > 1}
+
+
 def _doubled(
-    api: ClintApi, open_journal: Callable[[], Journal], place: tuple[str, str, str], since_ms: int
+    api: ClintApi, open_journal: Callable[[], Journal], place: tuple[str, str, str], now_ms: int
 ) -> Iterator[Check]:
-    """Look for keys that two deals of an origin carry, among those created since a time.
+    """Look for keys that several new deals of an origin carry.
 
     `place` is the id and the name of the origin and the field with the keys.
     """
@@ -279,15 +297,10 @@ def _doubled(
     label = N_("deals of {origin}")
     facts: dict[str, Any] = {"origin": origin, "field": key_field}
     try:
-        found = api.new_deals(origin_id, since_ms)
+        found, twice = _look(api, origin_id, key_field, now_ms)
     except ClintApiFailed as error:
         yield failed(label, error, **facts)
         return
-    by_key: defaultdict[str, list[Deal]] = defaultdict(list)
-    for deal in found.deals:
-        if key := deal.field(key_field):
-            by_key[key].append(deal)
-    twice = {key: same for key, same in by_key.items() if len(same) > 1}
     ours = _written(open_journal, [deal.id for same in twice.values() for deal in same])
     for key, same in list(twice.items())[:MOST_DOUBLED]:
         yield _doubled_key(label, key, [deal.id for deal in same], ours, facts)
@@ -328,6 +341,76 @@ def _written(open_journal: Callable[[], Journal], ids: list[str]) -> set[str]:
             return deals.known_ids(connection, ids)
     except JournalError:
         return set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspects:
+    """Deals of which a list or a notice says that they carry one key."""
+
+    destination: str
+    key_field: str
+    ids: set[str]
+
+
+def note_doubled(runtime: Runtime, pause: Callable[[], object] = lambda: None) -> None:
+    """Raise a notice for each key of the journal that several deals carry; close those of which one deal is left.
+
+    `pause` is called before each request. Raises ClintApiFailed; then no notice is changed.
+    """
+    journal, wanted = runtime.journal, dict(runtime.setup.api)
+    with journal.database.read() as connection:
+        known = {one.about: _noted(one) for one in notices.open_notices(connection, [DOUBLED])}
+    if runtime.clint_api is None or not (wanted or known):
+        return
+    api = runtime.clint_api.paced(pause)
+    clint = ClintDirectory(Directory(api).origins())
+    mappings = [item.mapping for item in runtime.mappings.current()]
+    uses = list(_uses(mappings, replace(runtime.setup, clint=clint), set(wanted)))
+    suspects = list(known.values())
+    for (origin_id, key_field), destination in sorted(_places(clint, wanted, uses).items()):
+        found, twice = _look(api, origin_id, key_field, runtime.clock_ms())
+        if found.missed:
+            log.warning("doubled.not_listed", destination=destination, statuses=list(found.missed))
+        with journal.database.read() as connection:
+            ours = deals.known_keys(connection, origin_id, twice)
+        for key in sorted(ours)[:MOST_DOUBLED]:
+            _add(suspects, _Suspects(destination, key_field, {deal.id for deal in twice[key]}))
+    raised = [notice for one in suspects if (notice := _still_doubled(api, journal, one)) is not None]
+    gone = sorted(known.keys() - {one.about for one in raised})
+    for about in gone:
+        log.info("doubled.gone", about=about, reason="fewer than two of its deals are left with one key")
+    apply_notices(journal, [*raised, *(Resolved(DOUBLED, about) for about in gone)], runtime.clock_ms())
+
+
+def _noted(notice: StoredNotice) -> _Suspects:
+    facts = read_message(notice.detail).facts
+    ids = set(str(facts.get("deals", "")).split(", ")) - {""}
+    return _Suspects(notice.about.partition("/")[0], str(facts.get("field", Funnel().key_field)), ids)
+
+
+def _add(suspects: list[_Suspects], new: _Suspects) -> None:
+    """Add deals with one key to those of the list that they share one with."""
+    for one in suspects:
+        if one.key_field == new.key_field and one.ids & new.ids:
+            one.ids.update(new.ids)
+            return
+    suspects.append(new)
+
+
+def _still_doubled(api: ClintApi, journal: Journal, suspects: _Suspects) -> Notice | None:
+    """Return the notice about those of these deals that carry one key; None where no two do."""
+    by_key: defaultdict[tuple[str, str], list[Deal]] = defaultdict(list)
+    for id_ in sorted(suspects.ids):
+        deal = api.deal(id_)  # lists may show it as it was before it was changed or removed
+        if deal is not None and (key := deal.field(suspects.key_field)):
+            by_key[deal.origin_id, key].append(deal)
+    same = max(by_key.values(), key=len, default=[])
+    if len(same) < 2:
+        return None
+    with journal.database.read() as connection:
+        ours = deals.known_ids(connection, [deal.id for deal in same])
+    kept = oldest([deal for deal in same if deal.id in ours] or same)
+    return doubled_notice(suspects.destination, suspects.key_field, kept, same)
 
 
 def place_of_test(runtime: Runtime, open_journal: Callable[[], Journal], origin: str) -> tuple[str, str]:

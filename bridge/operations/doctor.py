@@ -9,7 +9,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Mapping as Environ
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -33,10 +33,10 @@ from bridge.crypto import KEY_FILE, with_kept_key
 from bridge.embedded_redis import find_server, version_of
 from bridge.errors import BridgeError, ClintApiFailed, ClintFault, JournalError
 from bridge.http import check_url
-from bridge.journal import Journal, events, jobs, notices, receivers
+from bridge.journal import Journal, events, jobs, notices, receivers, users
 from bridge.journal import accounts as stored
 from bridge.journal.migrate import current, head
-from bridge.mapping import Mapping, ParseResult, Severity, read_directory
+from bridge.mapping import Mapping, ParseResult, Setup, Severity, read_directory
 from bridge.mapping.explain import funnels_of
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.findings import shown as quoted
@@ -44,6 +44,7 @@ from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import NoticeLevel
 from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url, without_mapping
+from bridge.operations.overlaps import OVERLAP, groups
 from bridge.runtime import Runtime
 from bridge.settings import (
     DEFAULT,
@@ -71,12 +72,15 @@ class Check:
     mend: Message
     """What to do; empty where nothing is."""
     code: str
+    about: str = ""
+    """The account, destination or mapping that it is about, where the console has a page to change it."""
 
 
 def check(
     name: str, what: str | Message, state: State = State.FINE, mend: str | Message = "", code: str = "", **facts: object
 ) -> Check:
-    return Check(message(name, **facts), message(what, **facts), state, message(mend, **facts), code)
+    about = next((str(facts[one]) for one in ("account", "destination", "mapping") if one in facts), "")
+    return Check(message(name, **facts), message(what, **facts), state, message(mend, **facts), code, about)
 
 
 def _graded(name: str, value: str, mend: str, code: str, *, warning: bool, wrong: bool, **facts: object) -> Check:
@@ -89,7 +93,7 @@ def _graded(name: str, value: str, mend: str, code: str, *, warning: bool, wrong
 def check_data(found: Check, write: Callable[[Message], str] = str) -> dict[str, str]:
     """Return a check for `--json`, in English, or with its messages written in another form."""
     texts = {"name": write(found.name), "value": write(found.value), "mend": write(found.mend)}
-    return {**texts, "state": found.state.value, "code": found.code}
+    return {**texts, "state": found.state.value, "code": found.code, "about": found.about}
 
 
 _BY_LEVEL = {NoticeLevel.WARNING: State.WARNING, NoticeLevel.ERROR: State.WRONG}
@@ -112,8 +116,8 @@ def alerts(results: Sequence[Result], kept: int = 0) -> Iterator[Check]:
         what = N_("receivers in the journal: {number}")
         yield check(N_("alerts"), what, number=kept)
     elif not results:
-        what = N_("BRIDGE_ALERT_URLS is unset and the journal has no receivers: no alert is sent")
-        yield check(N_("alerts"), what)
+        mend = N_("nobody gets them: add a receiver (bridge alerts add), or set BRIDGE_ALERT_URLS")
+        yield check(N_("alerts"), N_("no receivers"), State.FINE, mend, "alerts.none")
     for number, result in enumerate(results, 1):
         name = N_("alerts {number}")
         if result.sent:
@@ -125,60 +129,79 @@ def alerts(results: Sequence[Result], kept: int = 0) -> Iterator[Check]:
             yield check(name, problem, State.WRONG, mend, number=number)
 
 
-def key(account: Account, api_url: str, mappings: Iterable[Mapping]) -> Check:
-    """Check an account's API key: a mapping may need it, and it must fit the API's address."""
-    name = variable("ASAAS_API_KEY", account.name)
+def key(account: Account, api_url: str, mappings: Iterable[Mapping], *, stored: bool = False) -> Check:
+    """Check an account's API key: a mapping may need it, and it must fit the API's address.
+
+    `stored` says that the account is the journal's, so that no variable holds the key.
+    """
+    setting = variable("ASAAS_API_KEY", account.name)
+    name = N_("API key of {account}") if stored else setting
+    facts: dict[str, Any] = {"account": account.name} if stored else {"variable": setting}
+    make = N_(
+        "make a key in Asaas (Integrações, Chaves de API) and give it to the bridge: bridge accounts add {account}"
+    )
     if not account.api_key:
         needy = [m.name for m in mappings if m.enabled and m.account == account.name and m.filter_needs | m.field_needs]
-        mend = N_(
+        in_variable = N_(
             "make a key in Asaas (Integrações, Chaves de API) and put it in single quotes, or nothing may be left of it"
         )
+        mend = make if stored else in_variable
         if needy:
             what = N_("unset, but mappings need data that only the API has: {mappings}")
-            return check(name, what, State.WRONG, mend, "key.needed", mappings=", ".join(needy))
-        return check(name, N_("unset: no webhook set-up and no watch on the queue"), State.WARNING, mend, "key.unset")
+            return check(name, what, State.WRONG, mend, "key.needed", mappings=", ".join(needy), **facts)
+        what = N_("unset: no webhook set-up and no watch on the queue")
+        return check(name, what, State.WARNING, mend, "key.unset", **facts)
     kind = next((kind for prefix, kind in _KEYS.items() if account.api_key.startswith(prefix)), "")
     host = urlsplit(api_url).hostname or ""
     at = _HOSTS.get(host, "")
-    shown = Message(_KEY_KINDS[kind])
+    facts |= {"key": Message(_KEY_KINDS[kind]), "host": host}
     if at and kind and at != kind:
         of_production = N_("{key}, but ASAAS_API_URL is production's")
         what = of_production if at == "production" else N_("{key}, but ASAAS_API_URL is sandbox's")
         mend = N_("take ASAAS_API_URL away: the key says which API it belongs to")
-        return check(name, what, State.WRONG, mend, "key.other_api", key=shown)
+        return check(name, what, State.WRONG, mend, "key.other_api", **facts)
     if not account.api_key.startswith("$aact_"):
+        if stored:
+            return check(name, N_("cut: it does not begin with $aact_"), State.WRONG, make, "key.cut", **facts)
         what = N_("cut: it does not begin with $aact_, which a shell or compose took for a variable of its own")
         mend = N_("copy the whole key in single quotes: {variable}='$aact_...'")
-        return check(name, what, State.WRONG, mend, "key.cut", variable=name)
+        return check(name, what, State.WRONG, mend, "key.cut", **facts)
     if not kind and not api_url:
         what = N_("an older key, which does not say whether it is production's or the sandbox's")
-        mend = N_("set ASAAS_API_URL to {production} or {sandbox}")
-        return check(name, what, State.WRONG, mend, "key.older", production=PRODUCTION_URL, sandbox=SANDBOX_URL)
-    return check(name, N_("{key}, API at {host}") if host else shown, key=shown, host=host)
+        mend = make if stored else N_("set ASAAS_API_URL to {production} or {sandbox}")
+        facts |= {"production": PRODUCTION_URL, "sandbox": SANDBOX_URL}
+        return check(name, what, State.WRONG, mend, "key.older", **facts)
+    return check(name, N_("{key}, API at {host}") if host else "{key}", **facts)
 
 
-def token(account: Account, used: tuple[int | None, int | None] = (None, None), now_ms: int = 0) -> Check:
+def token(
+    account: Account, used: tuple[int | None, int | None] = (None, None), now_ms: int = 0, *, stored: bool = False
+) -> Check:
     """Check an account's webhook token, or two; `used`: when the last events with the new and the old one came."""
-    name = variable("ASAAS_WEBHOOK_TOKEN", account.name)
+    name = N_("webhook token of {account}") if stored else variable("ASAAS_WEBHOOK_TOKEN", account.name)
+    facts: dict[str, Any] = {"account": account.name} if stored else {}
     if not account.webhook_token:
         mend = N_("run: bridge webhook register, which makes one; put it into the environment")
-        return check(name, N_("unset: every event of the account is refused"), State.WRONG, mend, "token.unset")
+        what = N_("unset: every event of the account is refused")
+        return check(name, what, State.WRONG, mend, "token.unset", **facts)
     if problem := asaas_webhooks.problem(account.webhook_token):
         mend = N_("unset it and run: bridge webhook register --new-token")
-        return check(name, problem, State.WARNING, mend, "token.weak")
+        return check(name, problem, State.WARNING, mend, "token.weak", **facts)
     if account.old_webhook_token:
         rotation, todo = map(message, asaas_webhooks.rotation(*used, now_ms, account.name))
         if (length := len(account.old_webhook_token)) < LEAST_TOKEN:
             what = N_("{rotation}; the old one can be guessed: it has {length} characters")
             rotation = message(what, rotation=rotation, length=length)
-        return check(name, rotation, State.WARNING, todo)
-    return check(name, N_("set"))
+        return check(name, rotation, State.WARNING, todo, **facts)
+    return check(name, N_("set"), **facts)
 
 
-def console(settings: Settings) -> Check:
+def console(settings: Settings, *, has_people: bool = False) -> Check:
     if not settings.bridge_password and not settings.bridge_viewer_password:
+        if has_people or settings.bridge_oidc_issuer:
+            return check(N_("console"), N_("people sign in with accounts of their own"))
         what = N_("no password: it is closed except for the address that `bridge up` prints")
-        mend = N_("set BRIDGE_PASSWORD, 12 characters or more")
+        mend = N_("set BRIDGE_PASSWORD, 12 characters or more, or invite people: bridge users invite")
         return check(N_("console"), what, State.WARNING, mend, "console.password")
     if any(
         0 < len(password) < LEAST_PASSWORD for password in (settings.bridge_password, settings.bridge_viewer_password)
@@ -219,11 +242,12 @@ def clint_api(directory: Directory) -> tuple[Check, ClintDirectory | None]:
         origins = directory.origins()
     except ClintApiFailed as error:
         mend, code = _API_FAULTS.get(error.kind, (error.hint or _AGAIN, "api.away"))
-        return check("CLINT_API_TOKEN", error.what, State.WRONG, mend, code), None
+        return check(CLINT_TOKEN, error.what, State.WRONG, mend, code), None
     what = N_("Clint's API takes it; origins: {number}")
-    return check("CLINT_API_TOKEN", what, number=len(origins)), ClintDirectory(origins)
+    return check(CLINT_TOKEN, what, number=len(origins)), ClintDirectory(origins)
 
 
+CLINT_TOKEN = N_("token of Clint's API")
 _AGAIN = N_("try again in a moment")
 _API_FAULTS = {
     ClintFault.TOKEN: (
@@ -242,7 +266,7 @@ def api_origin(settings: Settings, name: str, origin: str, clint: ClintDirectory
     label = N_("destination {destination}")
     if not settings.clint_api_token:
         mend = N_("set CLINT_API_TOKEN; Clint's API needs the Elite plan")
-        what = N_("needs CLINT_API_TOKEN, which is not set")
+        what = N_("needs a token of Clint's API, and none is set")
         return check(label, what, State.WRONG, mend, "no_token", destination=name)
     return origin_known(label, origin, clint, destination=name)
 
@@ -263,27 +287,38 @@ def origin_known(label: str, origin: str, clint: ClintDirectory | None, **facts:
 
 
 def destinations(
-    settings: Settings, mappings: Iterable[Mapping], clint: ClintDirectory | None = None
+    settings: Settings,
+    mappings: Iterable[Mapping],
+    clint: ClintDirectory | None = None,
+    stored: Collection[str] = (),
 ) -> Iterator[Check]:
     """Check each destination's URL or origin, and that every destination of a mapping has one.
 
-    `clint` has the origins of Clint; None where they are not known.
+    `clint` has the origins of Clint; None where they are not known. `stored` names the destinations of the journal,
+    whose URL no variable holds.
     """
+    words = N_("destination {destination}")
     for name, url in sorted(settings.destinations.items()):
         if (origin := origin_of(url)) is not None:
             yield api_origin(settings, name, origin, clint)
             continue
-        label = variable("CLINT_WEBHOOK_URL", name)
+        label = words if name in stored else variable("CLINT_WEBHOOK_URL", name)
+        facts: dict[str, Any] = {"destination": name} if name in stored else {}
         if problem := check_url(url, settings.bridge_allow_private_destinations):
-            yield check(label, problem, State.WRONG, _COPY_URL, "url")
+            yield check(label, problem, State.WRONG, _COPY_URL, "url", **facts)
         elif not is_clint_url(url) and not settings.bridge_allow_private_destinations:
             what = N_("does not look like a URL of a Clint webhook integration")
-            yield check(label, what, State.WARNING, _COPY_URL, "url")
+            yield check(label, what, State.WARNING, _COPY_URL, "url", **facts)
         else:
-            yield check(label, N_("set"))
+            yield check(label, N_("set"), **facts)
     named = {destination for mapping in mappings if mapping.enabled for destination in mapping.destinations}
     for name in sorted((named or {DEFAULT}) - settings.destinations.keys()):
-        yield check(variable("CLINT_WEBHOOK_URL", name), N_("unset"), State.WRONG, _COPY_URL, "url")
+        mend = N_(
+            "copy its URL from Clint (the origin's integrations, Receber Webhook) into {variable}, or run: bridge "
+            "destinations add {destination}"
+        )
+        facts = {"destination": name, "variable": variable("CLINT_WEBHOOK_URL", name)}
+        yield check(words, N_("not connected"), State.WRONG, mend, "destination.unset", **facts)
 
 
 def mapping_files(read: Sequence[ParseResult], mappings: Sequence[Mapping]) -> Check:
@@ -298,6 +333,18 @@ def mapping_files(read: Sequence[ParseResult], mappings: Sequence[Mapping]) -> C
         what, mend = N_("none is enabled, so nothing is sent"), N_("see: bridge mappings show")
         return check(name, what, State.WRONG, mend, "none_enabled")
     return check(name, ", ".join(enabled))
+
+
+def overlapping(mappings: Iterable[Mapping], setup: Setup) -> Iterator[Check]:
+    """Warn of mappings that send the same events to the same place, the cause of such a card of Needs attention."""
+    for mapping, others in groups(mappings, setup):
+        names = [one.other.name for one in others]
+        what = N_("sends events to Clint that are also sent by: {others}")
+        mend = N_("switch off those that are not needed (enabled: false), or divide them by a filter")
+        found = check(
+            N_("mapping {mapping}"), what, State.WARNING, mend, OVERLAP, mapping=mapping.name, others=", ".join(names)
+        )
+        yield replace(found, about=" ".join((mapping.name, *names)))
 
 
 def clock(answered_at: str, now_s: float) -> Check:
@@ -366,7 +413,7 @@ def redis_away(error: BaseException) -> Check:
         mend = N_("give it memory, or name the primary in REDIS_URL; events are kept meanwhile, and delivered then")
         return check("redis", what, State.WRONG, mend, "redis", error=str(error))
     mend = N_("start it, or fix REDIS_URL; events are kept meanwhile and delivered once it is back")
-    return check("redis", N_("the one of REDIS_URL does not answer"), State.WRONG, mend, "redis")
+    return check("redis", N_("it does not answer"), State.WRONG, mend, "redis")
 
 
 def disk(where: str, free: int) -> Check:
@@ -383,7 +430,8 @@ def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterato
     name = N_("encryption")
     if not runtime.settings.bridge_encryption_key:
         mend = N_("to switch it on, make BRIDGE_ENCRYPTION_KEY with `bridge db new-key`")
-        yield check(name, N_("off: personal data stands in the journal as it came"), mend=mend)
+        what = N_("off: personal data stands in the journal as it came")
+        yield check(name, what, State.FINE, mend, "encryption.off")
         return
     try:
         with open_journal().database.read() as connection:
@@ -400,8 +448,16 @@ def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterato
     yield check(N_("in the journal"), what, accounts=", ".join(accounts) or "–", destinations=", ".join(urls) or "–")
     for setting in hidden:
         what = N_("the environment wins over the journal's value of that name")
-        mend = N_("take the variable away, or remove the value from the journal")
+        mend = N_("remove the variable, or remove the value from the journal")
         yield check(N_("hidden by {variable}"), what, State.WARNING, mend, variable=setting)
+
+
+def _has_people(open_journal: Callable[[], Journal]) -> bool:
+    try:
+        with open_journal().database.read() as connection:
+            return users.exist(connection)
+    except JournalError:
+        return False  # the check of the journal shows it
 
 
 def _receivers(open_journal: Callable[[], Journal]) -> int:
@@ -419,13 +475,14 @@ DOOR_TIMEOUT_S = 10.0
 def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterator[Check]:
     """Yield each check; `open_journal` raises where the journal can't be used."""
     # The accounts and destinations of the journal count as those of the environment do.
-    settings = replace(runtime.settings, accounts=dict(runtime.accounts), destinations=dict(runtime.destinations))
+    own = runtime.settings
+    settings = replace(own, accounts=dict(runtime.accounts), destinations=dict(runtime.destinations))
     directory = settings.bridge_mappings_dir
     mappings, _ = mappings_in_use(open_journal, directory)
     versions = f"bridge {__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     yield check(N_("versions"), f"{versions}, {platform.system()} {platform.machine()}")
     yield from failpoint(settings)
-    yield console(settings)
+    yield console(settings, has_people=_has_people(open_journal))
     yield from proxies(os.environ)
     yield from _journal(open_journal, runtime.clock_ms)
     yield _redis(runtime)
@@ -440,16 +497,21 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
         what = N_("no mapping that is on listens to it: nothing of it goes to Clint")
         mend = N_("copy a mapping with the line `account: {account}`, or switch one on; see: bridge mappings list")
         yield check(N_("account {account}"), what, State.WARNING, mend, UNHEARD, account=name)
+    yield from overlapping(mappings, runtime.setup)
     clint = None
     if runtime.clint_api:
         of_token, clint = clint_api(Directory(runtime.clint_api))
         yield of_token
-    yield from destinations(settings, mappings, clint)
+    yield from destinations(settings, mappings, clint, settings.destinations.keys() - own.destinations.keys())
     if clint is not None and runtime.clint_api:
         yield from _lacking(runtime, runtime.clint_api, mappings, clint)
-    for account in settings.accounts.values() or [Account(DEFAULT)]:
-        yield token(account, tokens_used(open_journal, account), runtime.clock_ms())
-        of_key = key(account, settings.asaas_api_url, mappings)
+    if not settings.accounts:
+        mend = N_("connect one: bridge accounts add NAME, or set ASAAS_API_KEY and ASAAS_WEBHOOK_TOKEN")
+        yield check("asaas", N_("no account: every event is refused"), State.WRONG, mend, "account.none")
+    for account in settings.accounts.values():
+        stored_here = account.name not in own.accounts
+        yield token(account, tokens_used(open_journal, account), runtime.clock_ms(), stored=stored_here)
+        of_key = key(account, settings.asaas_api_url, mappings, stored=stored_here)
         yield of_key
         if account.api_key and of_key.state is State.FINE:
             yield from _asaas(runtime, account, mappings)
@@ -529,8 +591,8 @@ def tokens_used(open_journal: Callable[[], Journal], account: Account) -> tuple[
 def _redis(runtime: Runtime) -> Check:
     if not runtime.settings.redis_url:
         program = find_server()
-        own = N_("REDIS_URL is unset: `bridge up` starts its own, {version} ({program}); the other commands need one")
-        none = N_("REDIS_URL is unset: `bridge up` finds none to start; the other commands need one")
+        own = N_("none is named: `bridge up` starts its own, {version} ({program}); the other commands need REDIS_URL")
+        none = N_("none is named, and `bridge up` finds none to start; the other commands need REDIS_URL")
         return check("redis", own if program else none, version=version_of(program) if program else "", program=program)
     try:
         runtime.wakeups.check()

@@ -102,9 +102,9 @@ def conflicts(mappings: Iterable[Mapping], seen: Sequence[Seen]) -> list[dict[st
     sent_to = {delivery["destination"] for one in seen for delivery, _ in one.deliveries}
     rows = integrations_of(mapping for mapping in mappings if mapping.enabled)
     return [
-        {"integration": row["integration"], "statuses": row["conflict"]}
+        {"integration": row["integration"], "statuses": row["statuses"]}
         for row in rows
-        if row["conflict"] and row["integration"] in sent_to
+        if len(row["statuses"]) > 1 and row["integration"] in sent_to
     ]
 
 

@@ -33,7 +33,7 @@ def invite(
     journal: Journal, by: Actor, now_ms: int, *, name: str, email: str, role: UserRole, accounts: Collection[str] = ()
 ) -> tuple[int, str]:
     """Add a person; return the number and the secret of the link by which the person chooses a password."""
-    name, email = _checked_name(name), email.strip()
+    name, email = checked_name(name), email.strip()
     if not _EMAIL.fullmatch(email):
         raise UsageError(N_("that is not an e-mail address"))
     with journal.database.write() as connection:
@@ -62,7 +62,7 @@ def change(
     """Change name, role and accounts; sessions that run have them at their next request."""
     with journal.database.write() as connection:
         user = find(connection, id_)
-        name, accounts = _checked_name(name), frozenset(_accounts_of(role, accounts))
+        name, accounts = checked_name(name), frozenset(_accounts_of(role, accounts))
         if (user.name, user.role, user.accounts) == (name, role, accounts):
             return
         users.change(connection, id_, name=name, role=role.value, accounts=accounts)
@@ -146,7 +146,7 @@ def _set_password(connection: Connection, user: User, hashed: str, address: str,
 def rename(journal: Journal, by: Actor, now_ms: int, id_: int, name: str) -> None:
     with journal.database.write() as connection:
         user = find(connection, id_)
-        users.change(connection, id_, name=_checked_name(name))
+        users.change(connection, id_, name=checked_name(name))
         audit.note(connection, by, "user.changed", user.key, now_ms)
 
 
@@ -166,7 +166,8 @@ def password_hash(password: str) -> str:
     return generate_password_hash(password)
 
 
-def _checked_name(text: str) -> str:
+def checked_name(text: str) -> str:
+    """Return the name of a person as it is kept; raise UsageError for one that can't be."""
     name = as_name(text)
     if not name:
         raise UsageError(N_("a name is missing"))

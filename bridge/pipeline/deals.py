@@ -388,7 +388,7 @@ class _Sending:
                 raise _Ended(answer)
             self._check_for_keyless(searches[0].deals)
             return None
-        first = min(mine, key=lambda deal: (deal.times_ms.get("created_at", 0), deal.id))
+        first = oldest(mine)
         if row.creating_ms is not None:
             place = (row.wanted_stage_id, row.wanted_status)  # as the bridge created it
         elif self._may_be_written_by_bridge(first):
@@ -406,7 +406,8 @@ class _Sending:
             wanted_stage_id=None,
             wanted_status=None,
         )
-        self._save(after, [_doubled(self._delivery.destination, first, mine)] if len(mine) > 1 else [])
+        raised = [doubled_notice(self._delivery.destination, wanted.key_field, first, mine)] if len(mine) > 1 else []
+        self._save(after, raised)
         return first
 
     def _may_be_written_by_bridge(self, deal: Deal) -> bool:
@@ -783,12 +784,21 @@ def _lost(error: ClintApiFailed, code: str) -> Answer:
     return Answer(Outcome.RETRY, error.status, code, error.message(), error.retry_after_s)
 
 
-def _doubled(destination: str, oldest: Deal, found: list[Deal]) -> Notice:
-    ids = [oldest.id, *sorted(deal.id for deal in found if deal.id != oldest.id)]
-    text = N_("{destination}: the deals {deals} carry one key; the bridge goes on with the oldest and makes no third")
-    detail = Message(text, {"destination": destination, "deals": ", ".join(ids)})
+def oldest(found: Sequence[Deal]) -> Deal:
+    """Return the one of several deals with one key with which the bridge goes on."""
+    return min(found, key=lambda deal: (deal.times_ms.get("created_at", 0), deal.id))
+
+
+def doubled_notice(destination: str, key_field: str, kept: Deal, found: Sequence[Deal]) -> Notice:
+    """Return the notice about deals with one key, of which the bridge writes to `kept`."""
+    ids = [kept.id, *sorted(deal.id for deal in found if deal.id != kept.id)]
+    text = N_(
+        "{destination}: the deals {deals} carry one key in {field}; the bridge goes on with {kept} and makes no third"
+    )
+    facts = {"destination": destination, "deals": ", ".join(ids), "field": key_field, "kept": kept.id}
+    detail = Message(text, facts)
     mend = Message(N_("look at these deals in Clint, and remove the one that is not needed"))
-    return Notice(DOUBLED, f"{destination}/{oldest.id}", NoticeLevel.WARNING, detail, mend)
+    return Notice(DOUBLED, f"{destination}/{kept.id}", NoticeLevel.WARNING, detail, mend)
 
 
 def _name_unknown(error: ClintNameUnknown) -> Answer:

@@ -10,19 +10,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from limits import parse
 from sqlalchemy import Connection
 
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.asaas.webhooks import KEY_REFUSED, Webhooks
-from bridge.errors import AsaasKeyRefused, AsaasRejected, BridgeError
+from bridge.errors import AsaasKeyRefused, AsaasRejected, BridgeError, ClintApiFailed
 from bridge.failpoints import failpoint
 from bridge.journal import (
     Journal,
     clock,
     customers,
+    deals,
     encryption,
     jobs,
     notices,
@@ -38,6 +42,7 @@ from bridge.messages import N_, Message
 from bridge.model import NoticeLevel
 from bridge.operations import bulk
 from bridge.operations.causes import note_causes
+from bridge.operations.clint import note_doubled
 from bridge.operations.read_back import ReadBacks
 from bridge.operations.reconcile import FIELDS, Finding, Verdict, Window, reconcile
 from bridge.operations.webhooks import apply_notices, judge
@@ -48,6 +53,8 @@ from bridge.worker.alerts import ALERTS_EVERY_S, SUMMARIES_EVERY_S, AlertSetup, 
 from bridge.worker.sweeper import LONGEST_STOP_S, PeriodicTask
 
 log = logger(__name__)
+
+T = TypeVar("T")
 
 DAY_MS = 86_400_000
 CLOCK_SLACK_MS = 60_000
@@ -65,6 +72,11 @@ NAMED_AT_ONCE = 10
 """Customers of one account whose names are asked for in a minute."""
 NAMES_SHARE = 0.5
 """Names are asked for while less than this share of the account's quota is used."""
+DOUBLED_RUN = "doubled"
+DOUBLED_FIRST_MS = 3_600_000
+"""A new journal has no deals yet."""
+DOUBLED_SHARE = 0.1
+"""The look for doubled deals takes at most this share of CLINT_API_RATE_LIMIT from the deliveries."""
 _QUOTA_WAIT_MS = int(Limits().window_s * 1000) + CLOCK_SLACK_MS
 
 
@@ -114,8 +126,11 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
         found.append(PeriodicTask("reconcile", 60.0, charges, stop_timeout_s=long_stop, late_after_s=24 * 3_600.0))
     if runtime.clint_api:
         wait_s, urls = s.bridge_read_back_wait, lambda: runtime.destinations
-        deals = ReadBacks(journal, runtime.clint_api, runtime.mappings.current, wait_s, urls)
-        found.append(PeriodicTask("read_back", 2.0, lambda _: deals.step(clock_ms()), again_s=60.0))
+        looks = ReadBacks(journal, runtime.clint_api, runtime.mappings.current, wait_s, urls)
+        found.append(PeriodicTask("read_back", 2.0, lambda _: looks.step(clock_ms()), again_s=60.0))
+        # A look pauses for seconds before each of its requests.
+        doubled = partial(look_for_doubled, runtime)
+        found.append(PeriodicTask("look_for_doubled", 60.0, doubled, late_after_s=24 * 3_600.0))
     return found
 
 
@@ -192,9 +207,10 @@ def fold_counts(journal: Journal, stopping: threading.Event) -> None:
 
 
 def clear_old(journal: Journal, retention_days: int, clock_ms: Callable[[], int], stopping: threading.Event) -> None:
-    """Once a day, empty events older than BRIDGE_RETENTION_DAYS and remove those twice as old.
+    """Once a day, empty events and deal keys older than BRIDGE_RETENTION_DAYS and remove those twice as old.
 
-    The console's jobs go after a month, also where events are kept for ever.
+    Of a deal its row stays, so that it is made once. The console's jobs go after a month, also where events are kept
+    for ever.
     """
     with _claimed(journal, RETENTION_RUN, DAY_MS, clock_ms) as is_due:
         if not is_due:
@@ -210,9 +226,16 @@ def clear_old(journal: Journal, retention_days: int, clock_ms: Callable[[], int]
         def empty(connection: Connection, ids: list[int], until_ms: int) -> int:
             return retention.empty(connection, ids, until_ms, now_ms)
 
-        removed = _clear(journal, stopping, remove_ms, retention.remove, full_only=False)
-        emptied = _clear(journal, stopping, before_ms, empty, full_only=True)
-        log.info("house.cleared", removed=removed, emptied=emptied)
+        full, any_event = partial(retention.old_page, full_only=True), partial(retention.old_page, full_only=False)
+        with_key, of_person = partial(deals.old_page, full_only=True), partial(deals.old_page, full_only=False)
+        cleared = {
+            "removed": _clear(journal, stopping, remove_ms, any_event, retention.remove, 0),
+            "emptied": _clear(journal, stopping, before_ms, full, empty, 0),
+            "deals": _clear(journal, stopping, remove_ms, of_person, deals.empty_of_person, 0),
+            "deal_keys": _clear(journal, stopping, before_ms, with_key, deals.empty, 0),
+            "contacts": _clear(journal, stopping, remove_ms, deals.old_contacts, deals.remove_contacts, ""),
+        }
+        log.info("house.cleared", **cleared)
         if stopping.is_set():
             raise _Stopping
 
@@ -222,10 +245,12 @@ class _Stopping(Exception):
 
 
 @contextmanager
-def _claimed(journal: Journal, name: str, every_ms: int, clock_ms: Callable[[], int]) -> Iterator[bool]:
+def _claimed(
+    journal: Journal, name: str, every_ms: int, clock_ms: Callable[[], int], first_in_ms: int = 0
+) -> Iterator[bool]:
     """Claim a run, and give whether it is due; one that is broken off comes again in ten minutes."""
     with journal.database.write() as connection:
-        is_due = jobs.claim_run(connection, name, every_ms, clock_ms())
+        is_due = jobs.claim_run(connection, name, every_ms, clock_ms(), first_in_ms)
     try:
         yield is_due
     except BaseException as error:
@@ -239,20 +264,46 @@ def _clear(
     journal: Journal,
     stopping: threading.Event,
     before_ms: int,
-    clear: Callable[[Connection, list[int], int], int],
-    *,
-    full_only: bool,
+    page: Callable[[Connection, int, T], tuple[list[T], T | None]],
+    clear: Callable[[Connection, list[T], int], int],
+    first: T,
 ) -> int:
+    """Clear page after page; `page` gives the rows after one, and the last of them where there may be more."""
     cleared = 0
-    last_id: int | None = 0
-    while last_id is not None and not stopping.is_set():
+    last: T | None = first
+    while last is not None and not stopping.is_set():
         with journal.database.read() as connection:
-            ids, last_id = retention.old_page(connection, before_ms, last_id, full_only=full_only)
-        if ids:
+            rows, last = page(connection, before_ms, last)
+        if rows:
             with journal.database.write() as connection:
-                cleared += clear(connection, ids, before_ms)
+                cleared += clear(connection, rows, before_ms)
             stopping.wait(RETENTION_PAUSE_S)
     return cleared
+
+
+# ---------------------------------------------------------------- Clint
+
+
+def look_for_doubled(runtime: Runtime, stopping: threading.Event) -> None:
+    """Once a day, look for deals in Clint that carry one key.
+
+    Daily: such a deal does no harm to the next events, a person has to remove it, and a look costs up to 15 requests
+    for each origin. A look that Clint refuses is left until the next day.
+    """
+    limit = parse(runtime.settings.clint_api_rate_limit)
+    pause_s = limit.get_expiry() / limit.amount / DOUBLED_SHARE
+
+    def pause() -> None:
+        if stopping.wait(pause_s):
+            raise _Stopping
+
+    with _claimed(runtime.journal, DOUBLED_RUN, DAY_MS, runtime.clock_ms, DOUBLED_FIRST_MS) as is_due:
+        if not is_due:
+            return
+        try:
+            note_doubled(runtime, pause)
+        except ClintApiFailed as error:
+            log.warning("doubled.away", error=error.code, kind=error.kind.value, status=error.status)
 
 
 # ---------------------------------------------------------------- Asaas

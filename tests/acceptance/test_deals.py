@@ -15,7 +15,6 @@ from tests.databases import on_both
 from tests.trial.site import DealDeployment, write_mapping
 
 DEAL_POINTS = tuple(name for name in FAILPOINTS if name.startswith("deal."))
-"""The failpoints that this file tries; `tests/torture` tries the others."""
 
 
 @pytest.fixture

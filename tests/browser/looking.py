@@ -146,8 +146,8 @@ class Visitor:
                 self.page.set_viewport_size({"width": width, "height": 900})
                 if (width == DESK) == (scheme == "light"):
                     self._screenshot(f"{name}-{self.language}-{scheme}-{width}")
-                assert self._too_wide() <= width, f"{name} scrolls to the side at {width} pixels"
-                scrolling = self.page.evaluate(_SCROLLING) if width == PHONE else []
+                assert self.width() <= width, f"{name} scrolls to the side at {width} pixels"
+                scrolling = self.scrolling() if width == PHONE else []
                 assert scrolling == [], f"a part of {name} scrolls to the side on a phone: {scrolling}"
             # Of axe's rules only the contrast depends on the scheme.
             faults = self.faults(_CONTRAST if light and dark and scheme == "dark" else _RULES)
@@ -162,7 +162,13 @@ class Visitor:
         SCREENS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENS / f"{re.sub(r'[^a-z0-9-]+', '-', name.lower())}.png", full_page=True)
 
-    def _too_wide(self) -> int:
+    def scrolling(self) -> list[str]:
+        """Return the parts of the page that scroll to the side."""
+        found: list[str] = self.page.evaluate(_SCROLLING)
+        return found
+
+    def width(self) -> int:
+        """Return how wide the page is with all that is in it."""
         width: int = self.page.evaluate("document.documentElement.scrollWidth")
         return width
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import select
 
-from bridge.journal import Journal, deals, schema
+from bridge.journal import Journal, deals, privacy, schema
+from bridge.journal.audit import Actor
 from bridge.journal.deals import Claim, StoredContact, StoredDeal
 
 NOW_MS = 1_000_000
@@ -139,7 +141,8 @@ def test_one_delivery_has_a_contact_at_a_time(journal: Journal) -> None:
 
 
 def test_an_erased_person_leaves_digests_and_ids(journal: Journal) -> None:
-    """The key, which may name the person, and their contact go; the deal is still known, so none is made twice."""
+    """The key, which may name the person, and what leads to their contact go; the deal is still known: none is made
+    twice."""
     mine = claim_of()
     row, contact = take(journal, mine), take_contact(journal, mine)
     assert row is not None
@@ -158,4 +161,115 @@ def test_an_erased_person_leaves_digests_and_ids(journal: Journal) -> None:
         assert tuple(left) == (None, "forgotten_1")
         assert connection.execute(select(schema.contacts)).all() == []
 
-    assert take(journal, mine) == replace(row, deal_id="d1", contact_id="c1")
+    assert take(journal, mine) == replace(row, deal_id="d1")
+
+
+OLD_MS, LATE_MS = NOW_MS + 1, NOW_MS + 60_000
+
+
+def written(journal: Journal, key: str = "pay_1") -> StoredDeal:
+    """Return the row of a deal that was written to, with its contact, and on which nobody works."""
+    mine = claim_of()
+    row, contact = take(journal, mine, key), take_contact(journal, mine)
+    assert row is not None
+    assert contact is not None
+    with journal.database.write() as connection:
+        after = replace(row, deal_id="d1", stage_id="s1", status="OPEN", contact_id="c1", contact_digest="x")
+        deals.save(connection, row, after, mine, NOW_MS)
+        deals.save(connection, contact, replace(contact, contact_id="c1"), mine, NOW_MS)
+        deals.release(connection, after, mine)
+        deals.release(connection, contact, mine)
+    return after
+
+
+def cleared(journal: Journal, *, full_only: bool) -> int:
+    """Empty the rows that are old enough for the first or for the second step of retention; return their number."""
+    clear = deals.empty if full_only else deals.empty_of_person
+    with journal.database.write() as connection:
+        ids, _ = deals.old_page(connection, OLD_MS, 0, full_only=full_only)
+        return clear(connection, ids, OLD_MS)
+
+
+def kept(journal: Journal) -> tuple[str | None, str]:
+    """Return the key and the customer of the only row."""
+    with journal.database.read() as connection:
+        return tuple(connection.execute(select(schema.deals.c.key, schema.deals.c.subject)).one())
+
+
+def test_retention_empties_the_key_and_later_what_leads_to_the_person(journal: Journal) -> None:
+    """The row is found by its digest all the same, with the deal that it is: no second one is made."""
+    row = written(journal)
+    assert cleared(journal, full_only=True) == 1
+    assert cleared(journal, full_only=True) == 0
+    assert kept(journal) == (None, "cus_1")
+
+    assert cleared(journal, full_only=False) == 1
+    assert cleared(journal, full_only=False) == 0
+    assert kept(journal) == (None, "")
+    assert take(journal, claim_of(delivery=9), now_ms=LATE_MS) == replace(row, contact_id=None, contact_digest=None)
+
+
+@pytest.mark.parametrize("full_only", [True, False])
+def test_a_deal_that_is_written_to_again_belongs_to_its_customer_again(journal: Journal, full_only: bool) -> None:
+    """Otherwise an erasure would not find what is written from now on; retention leaves it for as long again."""
+    written(journal)
+    cleared(journal, full_only=full_only)
+    assert take(journal, claim_of(delivery=9), now_ms=LATE_MS) is not None
+
+    assert kept(journal) == ("pay_1", "cus_1")
+    assert cleared(journal, full_only=True) == cleared(journal, full_only=False) == 0
+
+
+def test_a_deal_that_is_claimed_meanwhile_is_left(journal: Journal) -> None:
+    """Between the look for old rows and their emptying a delivery may have begun."""
+    row = written(journal)
+    assert take(journal, claim_of(delivery=9), now_ms=LATE_MS) is not None
+    with journal.database.write() as connection:
+        assert deals.empty(connection, [row.id], OLD_MS) == deals.empty_of_person(connection, [row.id], OLD_MS) == 0
+
+    assert kept(journal) == ("pay_1", "cus_1")
+
+
+def test_pages_of_old_rows(journal: Journal) -> None:
+    """Each page goes on behind the one before."""
+    ids = [written(journal, key).id for key in ("pay_1", "pay_2", "pay_3")]
+    with journal.database.read() as connection:
+        assert deals.old_page(connection, OLD_MS, 0, full_only=True, limit=2) == (ids[:2], ids[1])
+        assert deals.old_page(connection, OLD_MS, ids[1], full_only=True, limit=2) == (ids[2:], None)
+        assert deals.old_page(connection, NOW_MS, 0, full_only=True) == ([], None)
+
+
+def test_old_contacts_go(journal: Journal) -> None:
+    """Those of a customer for whom a deal was made lately stay."""
+    written(journal)
+    assert take_contact(journal, claim_of(), "email bia@example.com") is not None
+    with journal.database.write() as connection:
+        first, last = deals.old_contacts(connection, OLD_MS, "", limit=1)
+        assert last == first[0]
+        second, last = deals.old_contacts(connection, OLD_MS, first[0])
+        assert last is None
+        assert deals.remove_contacts(connection, [*first, *second], NOW_MS) == 0
+        assert deals.remove_contacts(connection, [*first, *second], OLD_MS) == 2
+        assert deals.old_contacts(connection, OLD_MS, "") == ([], None)
+
+
+def test_which_keys_are_known(journal: Journal) -> None:
+    """In that origin; also a key whose text was emptied."""
+    written(journal)
+    cleared(journal, full_only=False)
+    with journal.database.read() as connection:
+        assert deals.known_keys(connection, "vendas", ["pay_1", "pay_2"]) == {"pay_1"}
+        assert deals.known_keys(connection, "suporte", ["pay_1"]) == set()
+
+
+def test_a_person_of_whom_only_a_deal_is_left_can_be_erased(journal: Journal) -> None:
+    """Retention removes events by their age, and a deal may have been written to later."""
+    row = written(journal)
+    with journal.database.write() as connection:
+        found = privacy.find(connection, "cus_1")
+        assert found == [PERSON]
+        privacy.erase(connection, found, Actor("test"), NOW_MS)
+        assert privacy.find(connection, "cus_1") == []
+
+    assert kept(journal)[0] is None
+    assert take(journal, claim_of()) == replace(row, contact_id=None, contact_digest=None)

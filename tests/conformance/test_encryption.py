@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +35,11 @@ from bridge.journal.encryption import rekey, sealed_columns
 from bridge.journal.queries import ValueRange
 from bridge.journal.schema import EncryptedText, meta, metadata, tenant_accounts, tenant_destinations
 from bridge.journal.schema import deliveries as delivery_table
+from bridge.journal.schema import events as event_table
 from bridge.journal.search import Kind, Term, look_up, write
 from bridge.journal.users import UserRole
 from bridge.model import DeliveryState, Outcome, ReadBack
+from bridge.worker.tasks import DAY_MS, clear_old
 from tests.factories import (
     LEASE_S,
     NOW_MS,
@@ -172,6 +175,29 @@ def test_each_sealed_column_hides_what_it_holds(database_url: str) -> None:
 
         assert (wrong, found_in(seen)) == ([], [])
         assert PERSON[1] in text
+
+
+OF_THE_TEAM = frozenset({"alert_receivers", "tenant_accounts", "tenant_destinations", "users"})
+"""Tables with sealed columns that hold nothing of a customer; a person removes their rows."""
+
+
+def test_retention_leaves_no_sealed_text_of_a_customer(database_url: str) -> None:
+    """A sealed column that retention does not reach fails, also a new one about which nobody thought."""
+    with opened(database_url, NEW) as journal:
+        fill_every_sealed_column(journal)
+        with journal.database.write() as connection:
+            events.mark_processed(connection, list(connection.scalars(select(event_table.c.id))), NOW_MS)
+        clear_old(journal, 30, lambda: NOW_MS + 31 * DAY_MS, threading.Event())
+        with journal.database.read() as connection:
+            left = [
+                f"{column.table.name}.{column.name}"
+                for table in metadata.sorted_tables
+                if table.name not in OF_THE_TEAM
+                for column in sealed_columns(table)
+                if any(PERSON[1] in one for one in connection.scalars(select(column).where(column.is_not(None))))
+            ]
+
+    assert left == []
 
 
 def everything(url: str) -> str:

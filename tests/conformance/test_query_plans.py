@@ -28,8 +28,10 @@ from bridge.journal import (
     search,
     statistics,
 )
+from bridge.journal.audit import AuditFilter
 from bridge.journal.deliveries import StateChange
 from bridge.journal.queries import EventFilter, ValueRange
+from bridge.journal.schema import audit as audit_table
 from bridge.journal.search import Kind, Term
 from bridge.model import DeliveryState, Outcome, lane_of
 from bridge.operations import actions
@@ -396,6 +398,7 @@ PAGES = (
     *("/", "/events", "/events/1000003", "/events/1000003/replay", "/attention", "/mappings", "/mappings/paga"),
     *("/mappings/paga/history", "/mappings/cobranca/run", "/mappings-new", "/customers/default/cus_1", "/connections"),
     *("/charges/default/pay_1", "/test-charge", "/reconcile", "/alerts", "/people", "/who"),
+    *("/who?actor=operator+Ana&kind=connections", "/who?since=2026-11-01&until=2026-11-02", "/who?kind=data"),
     *(f"/events?state={state}" for state in ("delivered", "filtered", "dead", "open", "held", "waiting", "unmapped")),
     *("/events?mapping=paga&state=dead", "/events?q=ana+souza", "/events?since=2026-11-05&until=2026-11-06&state=dead"),
     *(f"/attention/confirm?decision={decision}&code=clint.http_422" for decision in ("retry", "replay", "discard")),
@@ -422,3 +425,51 @@ def test_no_page_of_the_console_reads_a_whole_table(database_url: str, tmp_path:
 
         assert {page: status for page, status in answers.items() if status != 200} == {}
         assert scans(journal, found, "deliveries_(dead|cause|line|due|head)|events_(waiting|on_hold)") == []
+
+
+TRAIL_ROWS = 100_000
+NARROWED = [
+    AuditFilter(actor="operator Rara"),
+    AuditFilter(actions=("person.forgotten", "customer.shown")),
+    AuditFilter(actor="operator Rara", actions=("mapping.saved", "delivery.retried")),
+    AuditFilter(since_ms=NOW_MS + 40_000, until_ms=NOW_MS + 41_000),
+    AuditFilter(actor="operator Rara", since_ms=NOW_MS, until_ms=NOW_MS + 90_000),
+]
+"""What few of the changes are, however long one looks from the end."""
+
+
+def test_a_narrowed_trail_is_found_by_an_index_among_many_changes(journal: Journal) -> None:
+    """Each statement of the page starts from an index of the filter, or from a range of the numbers."""
+    row = {"address": "", "about": "1", "detail": "{}"}
+    with journal.database.write() as connection:
+        for first in range(0, TRAIL_ROWS, 5_000):
+            numbers = range(first, first + 5_000)
+            connection.execute(
+                audit_table.insert(),
+                [
+                    {
+                        **row,
+                        "at_ms": NOW_MS + n,
+                        "actor": "operator Rara" if n == 7 else f"operator {n % 30}",
+                        "action": "customer.shown" if n == 9 else ("mapping.saved", "delivery.retried")[n % 2],
+                    }
+                    for n in numbers
+                ],
+            )
+        if not journal.database.is_sqlite:
+            connection.execute(text("ANALYZE audit"))
+    found = {}
+    with asked(journal) as statements, journal.database.read() as connection:
+        for wanted in NARROWED:
+            found[wanted] = len(audit.page(connection, wanted, 51))
+        people = audit.actors(connection, 300)
+
+    assert list(found.values()) == [1, 1, 1, 51, 1]
+    assert len(people) == 31
+    assert scans(journal, statements) == []
+    with journal.database.write() as connection:
+        prefix = "EXPLAIN QUERY PLAN " if journal.database.is_sqlite else "EXPLAIN "
+        for statement, parameters in statements.statements:
+            plan = str(connection.exec_driver_sql(prefix + statement, parameters).all())
+            by_number = re.search(r"USING INTEGER PRIMARY KEY|Index Cond: \(\(?id", plan)
+            assert by_number or re.search(r"audit_(actor|action|at)", plan), plan

@@ -327,7 +327,7 @@ def test_doctor_looks_at_api_destinations(bridge: Bridge) -> None:
     gone = bridge.commands.run("doctor", "--json", CLINT_ORIGIN_VENDAS="Venda").json
     refused = bridge.commands.run("doctor", "--json", CLINT_API_TOKEN="of-nobody").json
 
-    assert {one["state"] for one in fine if one["name"] in {"CLINT_API_TOKEN", "destination vendas"}} == {"fine"}
+    assert {one["state"] for one in fine if one["name"] in {"token of Clint's API", "destination vendas"}} == {"fine"}
     assert "api.origin" in {one["code"] for one in gone}
     assert "api.token" in {one["code"] for one in refused}
 

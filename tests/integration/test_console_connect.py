@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from bridge.clint.webhook import classify
 from bridge.crypto import new_key
 from bridge.journal import accounts as stored
-from bridge.journal import audit, jobs, users
+from bridge.journal import audit, jobs, revisions, users
 from bridge.journal.audit import Actor
 from bridge.journal.users import UserRole
 from bridge.messages import Message
@@ -28,7 +28,7 @@ from bridge.web.console import layout
 from bridge.web.console.connecting import KEY_WAITS_MS
 from bridge.web.console.guide import MOST_DELIVERED
 from tests.charges import Calendar
-from tests.console import VIEWER, Browser, Console, finish_jobs, opened_console
+from tests.console import VIEWER, Browser, Console, finish_jobs, names, opened_console
 from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, row_of
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator, ClintSimulator
@@ -364,7 +364,7 @@ def test_what_the_environment_sets_is_changed_there(sqlite_url: str, tmp_path: P
         unchanged = me.post("/connections/destinations/default/url", url=NEW_URL)
         listed = me.get("/connections").text
 
-        assert (refused.status_code, unchanged.status_code) == (422, 422)
+        assert (refused.status_code, unchanged.status_code) == (303, 422)
         assert me.post("/connections/default/remove").status_code == 404
         assert me.post("/connections/destinations/default/remove").status_code == 404
         assert stored_names(console) == ([], [])
@@ -386,7 +386,7 @@ def test_without_an_encryption_key_no_form_asks_for_a_secret(
             assert "BRIDGE_ENCRYPTION_KEY=" in page
             assert 'name="key"' not in page
             assert 'name="url"' not in page
-        assert me.post("/connections/new-account", key=DEFAULT_KEY).status_code == 422
+        assert me.post("/connections/new-account", key=DEFAULT_KEY).status_code == 303
         assert me.post("/connections/new-destination", name="default", url=URL).status_code == 422
         assert "bridge db new-key" in me.get("/connections").text
 
@@ -563,7 +563,7 @@ def test_a_name_that_is_too_long_is_refused_at_its_field_and_not_cut(console: Co
 
     assert page.status_code == 422
     assert field
-    assert 'id="name-wrong"' in field[0]
+    assert 'id="name-fault"' in field[0]
     assert "40" in field[0]
     assert f'value="{LONG}"' in field[0]
     assert LONG not in me.get("/connections").text
@@ -828,3 +828,61 @@ def test_the_guide_stands_back_behind_what_is_there(sqlite_url: str, tmp_path: P
             one = owe(journal, mapping="cobranca", customer=f"cus_{n}")
             put_in_state(journal, one, DeliveryState.DELIVERED, due_ms=None, finished_ms=console.clock())
         assert 'id="guide"' not in me.get("/").text
+
+
+# ---------------------------------------------------------------- words for someone who has only the console
+
+TWICE = """description: A mesma cobrança outra vez
+events: [PAYMENT_RECEIVED, PAYMENT_REFUNDED]
+contact: {email: customer.email}
+send_to: filial
+tests: []
+"""
+
+
+@pytest.mark.parametrize("language", ["pt", "en"])
+def test_pages_of_a_bridge_connected_here_name_no_command_and_no_variable(
+    console: Console, asaas: AsaasSimulator, tmp_path: Path, language: str
+) -> None:
+    """Before anything is connected, and with one account, a destination that lacks and two mappings that overlap."""
+    me = console.operator(language)
+    pages = [_checked(me)]
+    connect(me, OTHER_KEY, name="filial")
+    directory = tmp_path / "mappings"
+    for name in ("uma", "outra"):
+        (directory / f"{name}.yaml").write_text(TWICE)
+    me.post("/connections/new-destination", name="default", url=URL, test="")
+    me.post("/connections/new-destination", name="filial", url=NEW_URL, test="")
+    with console.journal.database.write() as connection:
+        for name in ("uma", "outra"):
+            revisions.import_text(connection, name, TWICE, "file", "test", console.clock())
+    console.clock.go(3)
+    checked = _checked(me)
+    me.post("/connections/destinations/filial/remove")
+    asaas.faults.answers(401, path="/v3/customers")
+    pages += [checked, _checked(me)]
+    paths = (
+        "/attention",
+        "/mappings",
+        "/mappings/uma/checklist",
+        "/mappings/uma/switch",
+        "/mappings/cobranca/checklist",
+    )
+    pages += [me.get(path).text for path in paths]
+
+    assert [names(_read(page)) for page in pages] == [set()] * len(pages)
+    assert 'href="/mappings/uma/switch"' in checked or 'href="/mappings/outra/switch"' in checked
+    assert {'href="/mappings/uma"', 'href="/mappings/outra"'} <= set(re.findall(r'href="/mappings/\w+"', checked))
+
+
+def _checked(me: Browser) -> str:
+    """Return the page of the result of “Check everything”."""
+    begun = me.post("/connections/check")
+    finish_jobs(WAIT_S)
+    page = me.get(begun.location).text
+    assert 'class="checks"' in page
+    return page
+
+
+def _read(page: str) -> str:
+    return re.sub(r"<[^>]*>", " ", re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL))

@@ -371,8 +371,8 @@ def test_a_restore_is_found_where_revisions_of_other_mappings_are_between(consol
 def test_a_mapping_whose_file_has_a_long_name_has_its_pages(console: Console) -> None:
     """The name is only held to its rule where a new mapping is made."""
     name = "uma_automacao_com_um_nome_de_arquivo_que_passa_de_quarenta"
-    file_of(console, name).write_text(passing(console))
-    console.runtime.mappings.current(at_once=True)
+    with console.journal.database.write() as connection:
+        revisions.import_text(connection, name, passing(console), "file", "Ana", console.clock())
     browser = console.operator()
 
     for page in ("", "/history", "/checklist", "/run"):

@@ -43,7 +43,9 @@ def event(console: Console) -> int:
     about = {"email": EMAIL, "mobilePhone": PHONE, "cpfCnpj": DOCUMENT}
     sent_on = {"externalReference": EMAIL, "nossoNumero": PHONE, "pixTransaction": DOCUMENT}
     note = f"CPF 529.982.247-25, {EMAIL}, (11) 98765-4321"
-    body = envelope(payment=payment("cus_maria", id="pay_maria", contact=about, note=note, **sent_on))
+    body = envelope(
+        payment=payment("cus_maria", id="pay_maria", contact=about, note=note, description=f"Plano {EMAIL}", **sent_on)
+    )
     (id_,) = keep(console.journal, incoming("cus_maria", key=body["id"], object_id="pay_maria", body=json.dumps(body)))
     sent = json.dumps(
         {"email": f"antiga.{EMAIL}", "contact_phone": f"+55{PHONE}", "cpf": int(DOCUMENT), "fone": "98765-4321"}
@@ -102,6 +104,16 @@ def test_an_operator_sees_what_was_sent_in_full(console: Console, event: int) ->
         if address.startswith(("/work/", f"/events/{event}")) or address in {"part", "preview", "values"}:
             assert (address, EMAIL in text, PHONE in text) == (address, True, True)
     assert "m…@gmail.com" in seen["/customers/default/cus_maria"]
+
+
+def test_lists_and_the_pages_of_customer_and_charge_mask_for_everybody(console: Console, event: int) -> None:
+    """Within descriptions, references and reasons too; the details of one event are where values are compared."""
+    seen = pages(console, console.operator("pt-BR"), event)
+    gathered = ("/events", "/customers/default/cus_maria", "/charges/default/pay_maria")
+
+    assert {(address, one) for address in gathered for one in PERSONAL if one in seen[address]} == set()
+    assert all("Plano m…@gmail.com" in seen[address] for address in gathered)
+    assert f"Plano {EMAIL}" in seen[f"/events/{event}"]
 
 
 @pytest.mark.parametrize(

@@ -312,7 +312,7 @@ def test_a_report_says_statuses_in_the_language_of_its_page(
         ({"since": ""}, ["since"]),
         ({"since": "", "until": "soon"}, ["since", "until"]),
         ({"until": "2020-01-01"}, ["until"]),
-        ({"account": "nobody"}, []),
+        ({"account": "nobody"}, ["account"]),
     ],
 )
 def test_a_period_that_makes_no_sense_is_refused(console: Console, changes: dict[str, str], at: list[str]) -> None:
@@ -327,9 +327,8 @@ def test_a_period_that_makes_no_sense_is_refused(console: Console, changes: dict
     page = console.operator().post("/reconcile", **form)
 
     assert page.status_code == 422
-    assert re.findall(r'id="(\w+)-fault" role="alert">[^<]', page.text) == at
+    assert re.findall(r'id="(\w+)-fault">[^<]', page.text) == at
     assert re.findall(r'aria-invalid="true" aria-describedby="(\w+)-fault"', page.text) == at
-    assert ("Choose an account with an API key." in page.text) is (not at)
 
 
 def test_a_picture_of_many_days_puts_some_together() -> None:
@@ -431,9 +430,9 @@ def test_a_whole_life_is_a_table_and_leaves_nothing_at_asaas(console: Console, a
     ("changes", "says"),
     [
         ({"account": "nobody"}, "Choose an account of the sandbox"),
-        ({"value": "viel"}, 'id="life-value-wrong"'),
-        ({"billing_type": "x"}, "There is no such billing type"),
-        ({"split": "20%"}, 'id="life-split-wrong"'),
+        ({"value": "viel"}, "The value must be an amount"),
+        ({"billing_type": "x"}, "the billing type one of the list"),
+        ({"split": "20%"}, "A split must be like"),
     ],
 )
 def test_a_whole_life_that_makes_no_sense_is_refused(console: Console, changes: dict[str, str], says: str) -> None:
@@ -481,7 +480,7 @@ def test_a_person_says_whether_the_deal_stands(console: Console, sees: str, says
     asked = browser.get(f"/work/{number}").text
     answered = browser.post(f"/work/{number}/deal", sees=sees, follow=True).text
 
-    assert "Does the deal stand in Clint?" in asked
+    assert "Is the deal in Clint?" in asked
     assert says in answered
     other = {"yes": "no", "no": "yes"}[sees]
     assert f'value="{other}"' in answered
@@ -558,7 +557,7 @@ def test_a_wrong_contact_is_said_at_its_field_and_nothing_is_made(console: Conso
     answer = console.operator().post("/test-charge", form)
 
     assert answer.status_code == 422
-    assert f'id="{name}-wrong"' in answer.text
+    assert f'id="{name}-fault"' in answer.text
     assert f'value="{wrong}"' in answer.text
     with console.journal.database.read() as connection:
         assert jobs.newest(connection, "trial", console.clock()) == []

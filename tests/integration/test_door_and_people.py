@@ -200,12 +200,13 @@ def test_strangers_who_sign_in_leave_the_console_to_operators(house: House) -> N
 
 @pytest.mark.slow
 def test_a_new_token_is_shown_although_asaas_takes_its_time(house: House, asaas: AsaasSimulator) -> None:
-    """It may be the webhook's by now, and only this answer knows it; the audit trail says that it was asked for."""
+    """It may be the webhook's by now, and only the next page knows it; the audit trail says that it was asked for."""
     asaas.faults.comes_back()
     asaas.posts_to("https://bridge.example/webhooks/asaas", TOKEN, ["PAYMENT_RECEIVED"])
     (hook,) = asaas.webhooks.listed({})["data"]
     asaas.faults.hangs(60, path=f"/v3/webhooks/{hook['id']}")
-    page = house.send("/connections/default/webhook", confirmed="1", new_token="1")
+    sent = house.send("/connections/default/webhook", confirmed="1", new_token="1")
+    page = asking.get(f"{house.url}{sent.headers['location']}", headers={"Cookie": house.cookie}, timeout=30)
     with house.console.journal.database.read() as connection:
         noted = audit.newest(connection, 1)
 

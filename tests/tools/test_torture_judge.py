@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,9 @@ from sqlalchemy import text
 from bridge.journal import events
 from bridge.journal.database import Database
 from bridge.model import DeliveryState, idempotency_key
+from bridge.simulator.clint.account import KEY_FIELD
 from tests.factories import delivery, incoming, keep, opened_journal, owe_all, put_in_state, register
-from tests.torture.judge import Expected, judge, settled
+from tests.torture.judge import Expected, judge, judge_deals, settled
 
 NOW_MS = int(time.time() * 1000)
 KEYS = ("evt_1", "evt_2")
@@ -173,3 +175,42 @@ def test_what_a_person_sends_again_begins_a_new_order(database: Database) -> Non
 
     assert breaches(database, [*entries, *again], acted) == ""
     assert "in another order" in breaches(database, [*entries, *again])
+
+
+def _told(number: int) -> bytes:
+    payment = {"id": f"pay_{number}", "customer": "cus_1", "value": 10}
+    return json.dumps({"event": "PAYMENT_CREATED", "payment": payment}).encode()
+
+
+def _deal(number: int, key: str = "", **more: Any) -> dict[str, Any]:
+    """Return the write that created a deal."""
+    place = {"stage": "Nova cobrança", "status": "OPEN", "stage_before": None, "status_before": None}
+    told = {"deal_id": f"d{number}", "sequence": number, "by": "api", "what": "created", "value": 10.0, **place}
+    return {**told, "fields": {KEY_FIELD: key or f"pay_{number}"}, **more}
+
+
+@pytest.mark.parametrize(
+    ("statement", "writes", "words"),
+    [
+        ("", [_deal(1), _deal(2)], ""),
+        ("", [_deal(1), _deal(2), _deal(3, "pay_2")], "charge pay_2 has 2 deals instead of one"),
+        ("", [_deal(1)], "charge pay_2 has 0 deals instead of one"),
+        ("", [_deal(1), _deal(2, stage="Paga", status="WON")], "charge pay_2: in ('Paga', 'WON') instead of"),
+        ("DELETE FROM deliveries WHERE id = 21", [_deal(1), _deal(2)], "event 2 has 1 deliveries instead of 2"),
+        (
+            "UPDATE deliveries SET state = 'discarded', reason_code = 'clint.deal_removed' WHERE id = 21",
+            [_deal(1), _deal(2)],
+            "delivery 21 ended as discarded (clint.deal_removed)",
+        ),
+    ],
+)
+def test_the_judge_of_deals_sees_a_planted_breach(
+    database: Database, statement: str, writes: list[dict[str, Any]], words: str
+) -> None:
+    """A second deal, a missing one, a wrong place, and what the journal has of the events."""
+    if statement:
+        with database.write() as connection:
+            connection.execute(text(statement))
+    found = "\n".join(judge_deals(database, writes, [_told(1), _told(2)], Expected(KEYS)).breaches)
+
+    assert (words in found) if words else found == ""

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.services import PostgresServer, RedisServer
 from tests.torture.disk import small_disk
-from tests.torture.judge import Expected, Judgement, judge, settled
+from tests.torture.judge import Expected, Judgement, judge, judge_deals, settled
 from tests.torture.site import PATIENCE_S, Site
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
@@ -93,8 +93,13 @@ def attempt(fault: Fault, database: str, postgres: PostgresServer | None) -> Tri
                 fault.play(site)
                 settle(site)
                 with site.journal() as journal:
-                    expected = Expected({one.event_id for one in site.told}, site.charges, acted_ms=site.acted_ms)
-                    judgement = judge(journal, site.history(), expected)
+                    answered = {one.event_id for one in site.told}
+                    if site.with_deals:
+                        bodies = [one.body for one in site.told]
+                        judgement = judge_deals(journal, site.deal_writes(), bodies, Expected(answered, mappings=1))
+                    else:
+                        expected = Expected(answered, site.charges, acted_ms=site.acted_ms)
+                        judgement = judge(journal, site.history(), expected)
                 strikes = site.strikes
     except Exception as error:  # noqa: BLE001 (a try that fails must not end the others)
         trouble = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

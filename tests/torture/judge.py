@@ -6,10 +6,11 @@ promise is a breach, in words.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,8 @@ from bridge.journal.database import Database
 from bridge.journal.schema import attempts, deliveries, events
 from bridge.model import FINISHED, DeliveryState, EventState, idempotency_key
 from tests.acceptance import story
+from tests.trial import judge as deal_judge
+from tests.trial.judge import Charge
 
 UNKNOWN_CODES = ("clint.timeout", "clint.connection")
 """Outcomes of attempts of which nobody knows whether the destination took them, beside those that nobody wrote down."""
@@ -85,6 +88,32 @@ def judge(database: Database, history: Sequence[Mapping[str, Any]], expected: Ex
     ]
     states = Counter(row.state for row in owed)
     return Judgement(len(kept), states, sum(verdict.repeats.values()), unknown.total(), breaches)
+
+
+def judge_deals(
+    database: Database, writes: Sequence[Mapping[str, Any]], told: Sequence[bytes], expected: Expected
+) -> Judgement:
+    """Hold what is there against every promise where the destination is an origin of Clint.
+
+    Its witness is the log of what was written to deals, and `told` has the events in the order in which they came.
+    """
+    joined = select(deliveries).order_by(deliveries.c.id)
+    with database.read() as connection:
+        kept = connection.execute(select(events)).all()
+        owed = connection.execute(joined).all()
+    charges: dict[str, Charge] = {}
+    for event in map(json.loads, told):
+        id_, customer, value = (event["payment"][name] for name in ("id", "customer", "value"))
+        before = charges.get(id_, Charge(id_, customer, (), ()))
+        charges[id_] = replace(before, events=(*before.events, event["event"]), values=(*before.values, float(value)))
+    undelivered = [row for row in owed if row.state in {state.value for state in FINISHED - {DeliveryState.DELIVERED}}]
+    breaches = [
+        *_lost(kept, owed, expected),
+        *_stuck(kept, owed),
+        *(f"delivery {row.id} ended as {row.state} ({row.reason_code})" for row in undelivered),
+        *deal_judge.judge(writes, list(charges.values())).breaches,
+    ]
+    return Judgement(len(kept), Counter(row.state for row in owed), 0, 0, breaches)
 
 
 def _lost(kept: Sequence[Row[Any]], owed: Sequence[Row[Any]], expected: Expected) -> Iterator[str]:

@@ -35,6 +35,21 @@ DOOR = (
     "wake.after_queue",
 )
 BACKFILL = ("backfill.before_append", "append.before_commit", "backfill.after_append", "backfill.before_wake")
+DEALS = (
+    "deal.after_claim",
+    "deal.contact_marked",
+    "deal.contact_created",
+    "deal.contact_noted",
+    "deal.create_marked",
+    "deal.created",
+    "deal.create_noted",
+    "deal.update_marked",
+    "deal.updated",
+    "deal.update_noted",
+    "deal.tagged",
+    "deal.before_release",
+)
+KNOWN_CONTACTS = ("deal.contact_updated",)
 MIGRATION = (
     "migration.before_steps",
     "migration.after_step",
@@ -59,6 +74,12 @@ def _worker(site: Site, point: str) -> None:
     telling = site.telling()
     site.dies("worker-0", point)
     telling.result()
+
+
+def _with_known_contacts(site: Site, point: str) -> None:
+    """Clint has each customer's contact under another name, so it is changed and not created."""
+    site.knows_contacts()
+    _worker(site, point)
 
 
 def _sweeper(site: Site, point: str) -> None:
@@ -157,6 +178,8 @@ FLOWS = (
     _Flow("a delivery is sent", _worker, SENDING),
     _Flow("a first try fails", _failing_once, SENDING, ONE, short=False),
     _Flow("a second try", _failing_once, tuple(f"{point}:2" for point in SENDING), ONE, short=False),
+    _Flow("a deal is written", _worker, DEALS, {"with_deals": True}),
+    _Flow("a contact is changed", _with_known_contacts, KNOWN_CONTACTS, {"with_deals": True}),
     _Flow("due work is looked for", _sweeper, ("sweep.before_wake",)),
     _Flow("a person retries", _retry_command, ("retry.before_commit", "retry.after_commit")),
     _Flow("what a person retries is sent", _retried, SENDING, short=False),

@@ -20,11 +20,13 @@ from sqlalchemy import func, select
 from bridge.journal.database import Database
 from bridge.journal.schema import attempts
 from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.clint.account import DEFAULT_TOKEN
 from tests import asking
 from tests.acceptance import story
 from tests.acceptance.deployment import Child, Deployment, until
 from tests.factories import sqlite_template
 from tests.services import PostgresServer, RedisServer
+from tests.trial.site import DealDeployment, write_mapping
 
 PATIENCE_S = 120.0
 KILLED = -9
@@ -57,9 +59,13 @@ class Site(Deployment):
         prelude: Mapping[str, list[str]] | None = None,
         by_name: bool = False,
         before_head: bool = False,
+        with_deals: bool = False,
     ) -> None:
-        mappings = story.write_mappings(scratch / "mappings")
-        super().__init__(scratch, database_url, redis.url, mappings, {**QUICK, **(settings or {})})
+        mappings = write_mapping(scratch) if with_deals else story.write_mappings(scratch / "mappings")
+        of_deals = {**DealDeployment.with_api, "CLINT_API_TOKEN": DEFAULT_TOKEN} if with_deals else {}
+        super().__init__(scratch, database_url, redis.url, mappings, {**QUICK, **of_deals, **(settings or {})})
+        self.with_deals = with_deals
+        """Whether the destination is an origin of Clint instead of webhooks."""
         self.scratch = scratch
         self.redis = redis
         self.postgres = postgres
@@ -104,6 +110,11 @@ class Site(Deployment):
             if child.process is not None:
                 child.process.kill()  # everything was judged, or never will be: nobody waits for an orderly end
         super().__exit__(*error)
+
+    def _begin(self) -> None:
+        super()._begin()
+        if self.with_deals:
+            self.env["CLINT_API_URL"] = self.clint_url
 
     @property
     def is_sqlite(self) -> bool:
@@ -224,6 +235,13 @@ class Site(Deployment):
         """Do the same beside what the caller does."""
         return self._teller.submit(self.tell, count)
 
+    def knows_contacts(self) -> None:
+        """Let Clint have a contact for each customer, under another name."""
+        with asking.client(headers={"api-token": DEFAULT_TOKEN}, timeout=30) as clint:
+            for person in self.people:
+                known = {"email": person["email"], "name": "Outro nome"}
+                clint.post(f"{self.clint_url}/v1/contacts", json=known).raise_for_status()
+
     def owes(self) -> None:
         """Let Asaas have a charge for each customer, of which the bridge is told nothing."""
         with asking.client(headers={"access_token": DEFAULT_KEY, "User-Agent": "torture"}, timeout=30) as asaas:
@@ -238,6 +256,11 @@ class Site(Deployment):
         self.acted_ms.append(time.time() * 1000)
 
     # ------------------------------------------------------------ what is seen
+
+    def deal_writes(self) -> list[dict[str, Any]]:
+        """Return everything that was written to deals in Clint, oldest first."""
+        data: list[dict[str, Any]] = asking.get(f"{self.clint_url}/_sim/writes", timeout=60).json()["data"]
+        return data
 
     def attempts(self, *codes: str) -> int:
         """Return how many attempts ended with one of these codes."""

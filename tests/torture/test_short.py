@@ -1,19 +1,14 @@
-"""The short form of the fault matrix: each failpoint once on SQLite. `make torture` tries all of it.
-
-Those of deals by Clint's API are tried in `tests/acceptance/test_deals.py`, on both databases.
-"""
+"""The short form of the fault matrix: each failpoint once on SQLite. `make torture` tries all of it."""
 
 from __future__ import annotations
 
 import pytest
 
 from bridge.failpoints import FAILPOINTS
-from tests.acceptance.test_deals import DEAL_POINTS
 from tests.torture.fault import SQLITE, Tried
 from tests.torture.kills import KILLS, point_of
 from tests.torture.run import run, troubles
 
-OURS = [name for name in FAILPOINTS if name not in DEAL_POINTS]
 SHORT = [fault for fault in KILLS if fault.short]
 
 pytestmark = pytest.mark.slow
@@ -26,12 +21,12 @@ def tried() -> dict[str, Tried]:
 
 
 def test_every_failpoint_is_in_the_matrix() -> None:
-    """Each failpoint of the list but those of deals is tried by the long form, and once by the short one."""
-    assert {point_of(fault) for fault in KILLS} == set(OURS)
-    assert sorted(point_of(fault) for fault in SHORT) == sorted(OURS)
+    """Each failpoint of the list is tried by the long form, and once by the short one."""
+    assert {point_of(fault) for fault in KILLS} == set(FAILPOINTS)
+    assert sorted(point_of(fault) for fault in SHORT) == sorted(FAILPOINTS)
 
 
-@pytest.mark.parametrize("failpoint", OURS)
+@pytest.mark.parametrize("failpoint", FAILPOINTS)
 def test_a_process_that_is_killed_breaks_no_promise(tried: dict[str, Tried], failpoint: str) -> None:
     """A process dies at the failpoint and is started again: nothing lost, in order, and no repeat without a reason."""
     assert list(troubles(tried[failpoint])) == []

@@ -100,7 +100,7 @@ def test_a_destination_should_look_like_clints(url: str, state: State) -> None:
     """A URL of another form may work; plain http and none at all do not."""
     (check,) = doctor.destinations(Settings.from_env({"CLINT_WEBHOOK_URL": url}), [mapping()])
 
-    assert (str(check.name), check.state) == ("CLINT_WEBHOOK_URL", state)
+    assert (str(check.name), check.state) == ("CLINT_WEBHOOK_URL" if url else "destination default", state)
     assert not url or url not in f"{check.value} {check.mend}"
 
 
@@ -122,7 +122,7 @@ def test_a_destination_that_a_mapping_names_must_be_set() -> None:
 
     assert [(str(check.name), check.state.value) for check in found] == [
         ("CLINT_WEBHOOK_URL", "fine"),
-        ("CLINT_WEBHOOK_URL_VENCIDAS", "wrong"),
+        ("destination vencidas", "wrong"),
     ]
 
 
@@ -194,3 +194,31 @@ def test_the_door_must_know_the_token(status: int | None, state: State, words: s
 
     assert check.state is state
     assert words in str(check.value)
+
+
+def test_what_the_console_stored_has_no_variable() -> None:
+    """Its checks name the account and the destination, and lead to their page."""
+    cut = doctor.key(Account("filial", api_key="hmlg_x"), "", [], stored=True)
+    weak = doctor.token(Account("filial", webhook_token="x" * 40), stored=True)
+    settings = Settings.from_env({"CLINT_WEBHOOK_URL": "https://other.example/hook"})
+    (url,) = doctor.destinations(settings, [mapping()], stored={"default"})
+
+    assert (str(cut.name), cut.code, cut.about) == ("API key of filial", "key.cut", "filial")
+    assert (str(weak.name), weak.about) == ("webhook token of filial", "filial")
+    assert (str(url.name), url.code, url.about) == ("destination default", "url", "default")
+    assert "_API_KEY" not in f"{cut.value} {cut.mend}"
+
+
+def test_mappings_that_send_the_same_are_a_warning_that_leads_to_both() -> None:
+    """Each pair once; a filter that may divide them is no reason to warn."""
+    one, other = (replace(mapping(), name=name, path=f"{name}.yaml") for name in ("uma", "outra"))
+    (found,) = doctor.overlapping([one, other], Setup(None, None))
+
+    assert (found.code, found.state, found.about.split()) == ("mapping.overlap", State.WARNING, ["outra", "uma"])
+    assert list(doctor.overlapping([one, replace(other, enabled=False)], Setup(None, None))) == []
+
+
+def test_a_console_with_people_needs_no_password_of_the_settings() -> None:
+    """They sign in with their own."""
+    assert doctor.console(Settings.from_env({})).code == "console.password"
+    assert doctor.console(Settings.from_env({}), has_people=True).state is State.FINE

@@ -12,12 +12,14 @@ import pytest
 from flask import Flask
 
 import bridge
+from bridge.alerts.plan import UNHEARD
 from bridge.errors import BridgeError
 from bridge.journal import audit
 from bridge.messages import N_
 from bridge.model import DeliveryState, Outcome
 from bridge.operations.bulk import BulkAction
 from bridge.operations.explain import Unheard
+from bridge.operations.overlaps import OVERLAP
 from bridge.operations.reconcile import FIELDS
 from bridge.web.console import events, layout, trail
 from bridge.web.console.access import Role
@@ -150,7 +152,6 @@ def tables() -> Any:
 CODES: dict[str, Iterable[str]] = {
     "ERRORS": ERRORS,
     "CAUSES": causes(),
-    "CHECK_FIXES": checks(),
     "UNHEARD": Unheard,
     "PERIODS": FIELDS,
     "DECISIONS": BulkAction,
@@ -161,6 +162,11 @@ CODES: dict[str, Iterable[str]] = {
 def test_every_code_has_a_text(name: str) -> None:
     """A page would show the code, or nothing."""
     assert sorted(set(map(str, CODES[name])) - set(getattr(tables(), name))) == []
+
+
+def test_every_page_that_fixes_a_check_is_of_a_code_that_checks_have() -> None:
+    """One of another code would never be offered."""
+    assert sorted(set(tables().CHECK_PAGES) - checks() - {UNHEARD, OVERLAP, "key.cut"}) == []
 
 
 def test_every_action_of_the_audit_trail_has_a_sentence() -> None:

@@ -40,11 +40,11 @@ from bridge.web.console import (
     trail,
 )
 from bridge.web.console.oidc import Provider
-from bridge.web.console.personal import shown
+from bridge.web.console.personal import masked, shown
 
 PAGES = (
     *(overview, guide, events, customers, attention, mappings, mapping_editor),
-    *(testcharge, life, connections, connecting, clint, reconcile, alerts, people, jobs),
+    *(testcharge, life, connections, connecting, clint, reconcile, alerts, people, trail, jobs),
 )
 
 
@@ -79,6 +79,6 @@ def init_console(app: Flask, runtime: Runtime) -> None:
         part_name=mapping_deal.part_name,
         guide_now=guide.guide_now,
     )
-    app.jinja_env.filters |= {"shown": shown, "part_value": mapping_deal.part_value}
+    app.jinja_env.filters |= {"shown": shown, "masked": masked, "part_value": mapping_deal.part_value}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.after_request(access.secure)

@@ -114,7 +114,8 @@ FOR_VIEWERS = FOR_STRANGERS | {
 }
 """The endpoints to which a viewer may post."""
 FOR_ADMINISTRATORS = frozenset(
-    f"console.people.{name}" for name in ("index", "invite", "show", "change", "link", "enable", "sign_out", "remove")
+    f"console.people.{name}"
+    for name in (*("index", "invite", "show", "change", "link", "new_link", "enable", "sign_out", "remove"),)
 )
 
 
@@ -126,7 +127,8 @@ FOR_SOME_ACCOUNTS = FOR_STRANGERS | {
     *(f"console.reconcile.{name}" for name in ("form", "begin", "missing", "bring_in")),
     *(f"console.jobs.{name}" for name in ("show", "report", "deal", "stop")),
     *("console.trial.form", "console.trial.begin", "console.life.begin"),
-    *(f"console.connections.{name}" for name in ("company", "ask_to_register", "register", "resume_webhook")),
+    *(f"console.connections.{name}" for name in ("company", "ask_to_register", "register", "registered")),
+    "console.connections.resume_webhook",
     *(f"console.people.{name}" for name in ("me", "rename_me", "change_my_password", "sign_me_out")),
 }
 """The endpoints that keep to `person.accounts`. The others do not exist for a person who may not see all accounts."""

@@ -5,8 +5,6 @@ An address is written and never shown: it is a password.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
@@ -17,7 +15,7 @@ from bridge.journal.receivers import Receiver
 from bridge.messages import N_, Message, _
 from bridge.model import NoticeLevel
 from bridge.operations.receivers import Choice, load, remove_receiver, save_receiver, send_trial
-from bridge.web.console import layout
+from bridge.web.console import forms, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import external_call
 
@@ -77,22 +75,22 @@ def _of_journal(id_: int) -> Receiver:
     return layout.found(None if (found := _receiver(id_)).is_environment else found)
 
 
-def _form(
-    receiver: Receiver | None, status: int = 200, *, faults: Mapping[str, Message] | None = None, problem: str = ""
-) -> ResponseReturnValue:
-    """Show the form with what was sent, else with what the receiver has; never with an address."""
-    given = request.form
-    service = request.values.get("service", "") or (service_of(receiver.service) if receiver else next(iter(SERVICES)))
+def _form(receiver: Receiver | None) -> ResponseReturnValue:
+    """Show the form with what was sent, else with what the receiver has; never with its address."""
+    sent = forms.sent()
+    given = sent.fields
+    service = given.get("service") or request.args.get("service", "")
+    service = service or (service_of(receiver.service) if receiver else next(iter(SERVICES)))
     accounts = sorted({*runtime.accounts, *(receiver.accounts if receiver else ())})
     has = receiver or Receiver(0, "")
     return layout.page(
         "alerts_form.html",
-        status,
+        sent.status,
         receiver=receiver,
         service=service,
         services=SERVICES,
         fields=layout.found(SERVICES.get(service)).fields,
-        labels={f"at-{one.name}": one.label for one in SERVICES[service].fields},
+        labels={f"at-{one.name}": _(one.label) for one in SERVICES[service].fields},
         given=given,
         name=given.get("name", has.name),
         areas={one.value for one in Area} if not (given or has.areas) else set(given.getlist("area") or has.areas),
@@ -100,8 +98,7 @@ def _form(
         chosen_accounts=set(given.getlist("account")) if given else set(has.accounts or accounts),
         level=given.get("level", has.level),
         summary="summary" in given if given else has.summary_ms is not None or receiver is None,
-        faults=faults or {},
-        problem=problem,
+        sent=sent,
         has_key=bool(runtime.journal.database.keyring),
     )
 
@@ -128,7 +125,7 @@ def _save(receiver: Receiver | None) -> ResponseReturnValue:
         except BadField as error:
             faults[f"at-{error.name}"] = error.rule
     if faults:
-        return _form(receiver, 422, faults=faults)
+        return _send_back(receiver, faults)
     choice = Choice(
         () if len(areas) == len(Area) else areas,
         () if accounts == offered else accounts,
@@ -139,11 +136,20 @@ def _save(receiver: Receiver | None) -> ResponseReturnValue:
     try:
         saved = save_receiver(runtime.journal, actor, now_ms, id_, form["name"], url, choice)
     except UsageError as error:
-        return _form(receiver, 422, problem=error.text())
+        return _send_back(receiver, {"name": error.message()})
     layout.flash_message(_("Saved."))
     if form.get("then") == "test":
         _send_test(_receiver(saved))
     return layout.go("console.alerts.index")
+
+
+def _send_back(receiver: Receiver | None, faults: dict[str, Message]) -> ResponseReturnValue:
+    fields = SERVICES[request.form.get("service", "")].fields
+    secret = [f"at-{one.name}" for one in fields if one.kind == "password"]
+    more = {"again": [name for name in secret if request.form.get(name)]}
+    if receiver is None:
+        return forms.send_back("console.alerts.new", faults=faults, without=secret, more=more)
+    return forms.send_back("console.alerts.edit", faults=faults, without=secret, more=more, id_=receiver.id)
 
 
 @pages.post("/alerts/<int:id_>/test")

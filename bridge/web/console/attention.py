@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -26,7 +26,7 @@ from bridge.operations.bulk import BulkAction
 from bridge.operations.causes import facts_of
 from bridge.operations.explain import Preview, Unheard
 from bridge.reasons import Reason, notice_words, pause_code, reason
-from bridge.web.console import jobs, layout
+from bridge.web.console import forms, jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.events import day_ms, period
 from bridge.web.console.jobs import previews_now
@@ -63,7 +63,8 @@ class Card(NamedTuple):
 
 
 @pages.get("/attention")
-def index(status: int = 200, faults: Mapping[str, str] | None = None) -> ResponseReturnValue:
+def index() -> ResponseReturnValue:
+    sent = forms.sent()
     with runtime.journal.database.read() as connection:
         standing = layout.standing(connection)
     if person.accounts is None:
@@ -82,8 +83,8 @@ def index(status: int = 200, faults: Mapping[str, str] | None = None) -> Respons
         resolved = [(one, title_of_noted(one), _who_did(one, trail)) for one in gone]
     return layout.page(
         "attention.html",
-        status,
-        faults=faults or {},
+        sent.status,
+        sent=sent,
         cards=sorted(cards, key=lambda card: card.noted is not None and card.noted.seen_by is not None),
         unseen=sum(card.noted is None or card.noted.seen_by is None for card in cards),
         resolved=resolved,
@@ -384,7 +385,8 @@ def replay() -> ResponseReturnValue:
     mapping = form.get("mapping", "")
     (since_ms, until_ms), faults = period(form, needed=True)
     if since_ms is None or until_ms is None:
-        return index(422, faults)
+        wrong = {f"replay-{name}": fault for name, fault in faults.items()}
+        return forms.send_back("console.attention.index", faults=wrong)
     if mapping and mapping not in listening:
         raise UsageError(N_("no active mapping is named {name!r}"), name=mapping)
     active = [item.mapping for item in runtime.mappings.current() if item.mapping.name in listening]

@@ -29,7 +29,7 @@ from bridge.operations.accounts import public_hook_url, without_mapping
 from bridge.operations.connect import Company
 from bridge.operations.doctor import is_clint_url
 from bridge.settings import DEFAULT, NAME, destination_variable, origin_of, origin_url, variable
-from bridge.web.console import clint, jobs, layout
+from bridge.web.console import clint, forms, jobs, layout
 from bridge.web.console.access import over_https, person, runtime
 from bridge.web.console.jobs import JobContext, Result, external_call
 
@@ -114,18 +114,25 @@ def key_form(account: str) -> ResponseReturnValue:
     return _ask_key(account)
 
 
-def _ask_key(account: str, status: int = 200, **more: Any) -> ResponseReturnValue:
+def _ask_key(account: str) -> ResponseReturnValue:
+    sent = forms.sent()
     return layout.page(
         "account_key.html",
-        status,
+        sent.status,
+        sent=sent,
         account=account,
         setting=variable("ASAAS_API_KEY", account) if account in runtime.settings.accounts else "",
         keeps=keeps_secrets(),
         # Beside a token of the environment the key belongs there too.
         keyless=[one.name for one in runtime.settings.accounts.values() if not one.api_key] if not account else [],
         variable=variable,
-        **more,
     )
+
+
+def _ask_key_again(account: str, fault: Message, **more: Any) -> ResponseReturnValue:
+    where = ("key_form", {"account": account}) if account else ("new_account", {})
+    endpoint = f"console.connecting.{where[0]}"
+    return forms.send_back(endpoint, faults={"key": fault}, without=("key", "sealed"), more=more, **where[1])
 
 
 @pages.post("/connections/new-account")
@@ -142,11 +149,13 @@ def take_key(account: str) -> ResponseReturnValue:
 def _take(account: str) -> ResponseReturnValue:
     """Ask Asaas whose key this is; in the second step, store it under the chosen name."""
     if not keeps_secrets() or account in runtime.settings.accounts:
-        return _ask_key(account, 422)
+        form = "key_form" if account else "new_account"
+        return layout.go(f"console.connecting.{form}", account=account or None)  # which says why
     if "sealed" in request.form:
         pending = _opened(request.form["sealed"])
         if pending is None or pending.account != account:
-            return _ask_key(account, 422, expired=True)
+            text = N_("Too much time has passed since the key was tried. Nothing was stored: paste it again.")
+            return _ask_key_again(account, Message(text))
         return _store(pending)
     # A key that is copied from an .env file has quotes around it.
     api_key = re.sub(r"^(['\"])(.*)\1$", r"\2", request.form.get("key", "").strip())
@@ -155,16 +164,20 @@ def _take(account: str) -> ResponseReturnValue:
     except ConsoleBusy:
         raise
     except BridgeError as error:
-        return _ask_key(account, 422, error=error)
+        refused = {"code": error.code, "what": error.what.to_json(), "got": str(error.facts.get("got") or "")}
+        return _ask_key_again(account, error.message(), **refused)
     return _took(Pending(api_key, account, company))
 
 
 def _took(pending: Pending) -> ResponseReturnValue:
     """Go to a page of its own for the second step, so that the browser's back and a reload find it again."""
+    return layout.go("console.connecting.key_taken", number=_keep(pending))
+
+
+def _keep(pending: Pending) -> int:
     with runtime.journal.database.write() as connection:
         fields = [("sealed", pending.sealed())]
-        number = drafts.keep(connection, _COLUMN, person.key, fields, layout.now_ms())
-    return layout.go("console.connecting.key_taken", number=number)
+        return drafts.keep(connection, _COLUMN, person.key, fields, layout.now_ms())
 
 
 @pages.get("/connections/key/<int:number>")
@@ -177,25 +190,23 @@ def key_taken(number: int) -> ResponseReturnValue:
         text = _("That key is no longer kept: it was stored, or 15 minutes have passed since it was tried.")
         layout.flash_message(text, "neutral")
         return layout.go("console.connections.show")
-    return _confirm(pending)
-
-
-def _confirm(pending: Pending, status: int = 200, **more: Any) -> ResponseReturnValue:
+    sent = forms.sent()
+    given = sent.fields
     return layout.page(
         "account_confirm.html",
-        status,
+        sent.status,
+        sent=sent,
         account=pending.account,
         to=url_for("console.connecting.take_key", account=pending.account)
         if pending.account
         else url_for("console.connecting.take_account"),
         company=pending.company,
         sealed=pending.sealed(),
-        name=request.form.get("name") or connect.proposed_name(pending.company.name, [*runtime.accounts]),
+        name=given.get("name") or connect.proposed_name(pending.company.name, [*runtime.accounts]),
         first=DEFAULT not in runtime.accounts,
         public_url=runtime.settings.bridge_public_url,
-        url=request.form.get("url", _own_address()),
-        given=request.form,
-        **more,
+        url=given.get("url", _own_address()),
+        given=given,
     )
 
 
@@ -210,9 +221,13 @@ def _store(pending: Pending) -> ResponseReturnValue:
     name = pending.account or form.get("name", "").strip().lower()
     url, email = form.get("url", "").strip(), form.get("email", "").strip()
     if company.production and "production" not in form:
-        return _confirm(pending, 422, refused="production")
+        text = N_("Nothing was stored: confirm below that this is the production account you mean.")
+        return _confirm_again(pending, "production", Message(text))
     try:
         public_hook_url(runtime.settings, name, url or None, Message(N_("the public address")))
+    except UsageError as error:
+        return _confirm_again(pending, "url" if url else "name", error)
+    try:
         accounts.add_account(
             runtime.journal,
             runtime.settings,
@@ -223,7 +238,7 @@ def _store(pending: Pending) -> ResponseReturnValue:
             must_be_new=not pending.account,
         )
     except UsageError as error:
-        return _confirm(pending, 422, error=error)
+        return _confirm_again(pending, "name", error)
     with runtime.journal.database.write() as connection:
         drafts.remove(connection, _COLUMN, person.key)
     took_effect()
@@ -234,6 +249,15 @@ def _store(pending: Pending) -> ResponseReturnValue:
     except ConsoleBusy:
         layout.flash_message(_("The account is stored. Its webhook is not registered yet: do it here."), "warning")
         return layout.go("console.connections.webhook", account=name)
+
+
+def _confirm_again(pending: Pending, field: str, fault: Message | UsageError) -> ResponseReturnValue:
+    faults = {field: fault}
+    if pending.account and field == "name":  # the form of another key has no name
+        return forms.send_back(
+            "console.connecting.key_taken", problem=fault, without=("sealed",), number=_keep(pending)
+        )
+    return forms.send_back("console.connecting.key_taken", faults=faults, without=("sealed",), number=_keep(pending))
 
 
 def run_connect(task: JobContext) -> Result:
@@ -348,17 +372,20 @@ def url_form(name: str) -> ResponseReturnValue:
     return _ask_url(layout.found(name if re.fullmatch(NAME, name) else None))
 
 
-def _ask_url(name: str, status: int = 200, **more: Any) -> ResponseReturnValue:
+def _ask_url(name: str) -> ResponseReturnValue:
+    sent = forms.sent()
+    more: dict[str, Any] = dict(sent.more)
     with runtime.journal.database.read() as connection:
         kept = circuits.load(connection).get(name) if name else None
         waiting = accounts.open_deliveries(connection, name) if name else 0
     asked = request.args.get("name", "")
     origin = origin_of(runtime.destinations[name]) or "" if name in runtime.destinations else ""
     if keeps_secrets() and not _setting(name):
-        more |= clint.origins_to_choose(request.form.get("origin", origin))
+        more |= clint.origins_to_choose(sent.fields.get("origin", origin))
     return layout.page(
         "destination_url.html",
-        status,
+        422 if "strange" in more else sent.status,
+        sent=sent,
         name=name,
         kept=kept,
         waiting=waiting,
@@ -368,9 +395,15 @@ def _ask_url(name: str, status: int = 200, **more: Any) -> ResponseReturnValue:
         origin=origin,
         proposed=asked if re.fullmatch(NAME, asked) else "" if DEFAULT in runtime.destinations else DEFAULT,
         variable=variable,
-        given=request.form,
+        given=sent.fields,
         **more,
     )
+
+
+def _ask_url_again(shown: str, faults: Mapping[str, Message | UsageError], **more: Any) -> ResponseReturnValue:
+    where = ("url_form", {"name": shown}) if shown else ("new_destination", {})
+    endpoint = f"console.connecting.{where[0]}"
+    return forms.send_back(endpoint, faults=faults, without=("url", "sealed_url"), more=more, **where[1])
 
 
 def _setting(name: str) -> str:
@@ -396,7 +429,8 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
     if is_sure:
         url = _unsealed(request.form["sealed_url"], _URL_COLUMN, name).get("url", "")
         if not url:
-            return _ask_url(shown, 422, expired=True)
+            text = N_("Too much time has passed since the URL was typed. Nothing was stored: paste it again.")
+            return _ask_url_again(shown, {"url": Message(text)})
     with runtime.journal.database.read() as connection:
         before, waiting = stored.destinations(connection).get(name), accounts.open_deliveries(connection, name)
     try:
@@ -409,10 +443,11 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
         if not origin and not is_sure and _is_strange(url):
             accounts.check_destination(runtime.journal, runtime.settings, name, url)
             sealed = _sealed({"for": name, "url": url}, _URL_COLUMN)
-            return _ask_url(shown, 422, strange=sealed, strange_name=name)
+            return _ask_url_again(shown, {}, strange=sealed, strange_name=name)
         accounts.add_destination(*changes, must_be_new=is_new)
     except UsageError as error:
-        return _ask_url(shown, 422, error=error)
+        of_name = is_new and error.facts.get("name") == name
+        return _ask_url_again(shown, {"name" if of_name else "origin" if origin else "url": error})
     took_effect()
     if origin:
         text = _("Destination {name} is saved: its deals go to the origin {origin}.", name=name, origin=origin)

@@ -46,7 +46,7 @@ from bridge.operations.webhooks import (
     resumed,
 )
 from bridge.settings import Account, origin_of, variable
-from bridge.web.console import clint, jobs, layout
+from bridge.web.console import clint, forms, jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import keeps_secrets, known
 from bridge.web.console.jobs import external_call
@@ -171,8 +171,8 @@ def webhook(account: str) -> ResponseReturnValue:
 
 @pages.get("/connections/<account>/webhook/register")
 def ask_to_register(account: str) -> ResponseReturnValue:
-    """Show what registering would change."""
-    return _register(account, request.args)
+    """Show what registering would change, and why it could not be done."""
+    return _register(account, forms.sent().fields or request.args)
 
 
 @pages.post("/connections/<account>/webhook")
@@ -190,10 +190,15 @@ def _register(account: str, form: MultiDict[str, str]) -> ResponseReturnValue:
     fixed = account in runtime.settings.accounts
     given = form.get("url", "").strip() or None
     real = bool(one.api_key) and is_production(runtime, account)
-    is_sent = request.method == "POST"
-    status = 422 if is_sent else 200
+    is_sent, sent = request.method == "POST", forms.sent()
     is_confirmed = is_sent and (not real or "production" in form)
     values: dict[str, Any] = {"account": account, "form": form, "fixed": fixed, "production": real}
+    values |= {"sent": sent, "name": variable("ASAAS_WEBHOOK_TOKEN", account)}
+    if is_sent and not is_confirmed:
+        fault = Message(N_("confirm that this is the production account you mean"))
+        return forms.send_back("console.connections.ask_to_register", faults={"production": fault}, account=account)
+    if sent.problem:
+        return layout.page("webhook_confirm.html", 422, new_token=(forms.shown_once() or {}).get("new_token"), **values)
     planned: list[WebhookPlan] = []
     try:
         journal, actor, now_ms = runtime.journal, person.actor, runtime.clock_ms()
@@ -221,21 +226,40 @@ def _register(account: str, form: MultiDict[str, str]) -> ResponseReturnValue:
 
         done = external_call(ask)
     except BridgeError as error:
-        if is_sent and planned and isinstance(error, AsaasOutcomeUnknown | NoAnswerYet):
+        if not is_sent:
+            return layout.page("webhook_confirm.html", error=error, **values)
+        more = {}
+        if planned and isinstance(error, AsaasOutcomeUnknown | NoAnswerYet):
             # Asaas may have the new token by now, and no other page shows it.
             layout.note("webhook.registered", account, {"outcome": "unknown"})
-            values |= {"planned": planned[0], "name": variable("ASAAS_WEBHOOK_TOKEN", account)}
-        return layout.page("webhook_confirm.html", status, error=error, **values)
+            more = {"new_token": planned[0].token} if planned[0].made_token and fixed else {}
+        return forms.send_back("console.connections.ask_to_register", problem=error, more=more, account=account)
     if done is None:
         values["company"] = known_company(one.api_key)
-        return layout.page("webhook_confirm.html", status, planned=planned[0], **values)
+        return layout.page("webhook_confirm.html", sent.status, planned=planned[0], **values)
     _judge(account, [done.webhook], given)
     if not fixed:
         runtime.account_store.refresh()
     layout.note("webhook.registered", account, {"events": len(done.webhook.events), "new_token": done.plan.made_token})
-    # Only this answer shows a token of the environment: no address, cookie or row holds it.
-    setting = variable("ASAAS_WEBHOOK_TOKEN", account)
-    return layout.page("webhook_done.html", done=done, name=setting, account=account, fixed=fixed)
+    # A token of the environment is shown for some minutes; no address, cookie or row holds it in clear.
+    shown = {
+        "url": done.webhook.url,
+        "events": sorted(done.webhook.events),
+        "send_type": done.webhook.send_type,
+        "refused": list(done.refused),
+        "new_token": done.plan.token if done.plan.made_token and fixed else "",
+    }
+    return forms.show_once("console.connections.registered", shown, account=account)
+
+
+@pages.get("/connections/<account>/webhook/registered")
+def registered(account: str) -> ResponseReturnValue:
+    """Show what was registered, for some minutes and to the person who did it."""
+    _seen(account)
+    done = forms.shown_once()
+    if done is None:
+        return layout.go("console.connections.webhook", account=account)
+    return layout.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
 
 
 def _events(account: str, form: MultiDict[str, str]) -> frozenset[str]:
@@ -285,14 +309,14 @@ def resume(name: str) -> ResponseReturnValue:
 
 @pages.get("/connections/destinations/<name>/test")
 def test_form(name: str) -> ResponseReturnValue:
-    """Show the payload of a test of a mapping, to change and send."""
+    """Show the payload of a test of a mapping, to change and send; after a test also what was answered."""
     _webhook_url(name)
-    return _test_page(name, _example(name))
-
-
-def _test_page(name: str, body: str, status: int = 200, **more: Any) -> ResponseReturnValue:
-    may_move = name not in runtime.settings.destinations
-    return layout.page("destination_test.html", status, name=name, body=body, may_move=may_move, **more)
+    sent, may_move = forms.sent(), name not in runtime.settings.destinations
+    body = sent.fields["body"] if "body" in sent.fields else _example(name)
+    answer = sent.more.get("answer")
+    return layout.page(
+        "destination_test.html", sent.status, name=name, body=body, may_move=may_move, answer=answer, sent=sent
+    )
 
 
 @pages.post("/connections/destinations/<name>/trust")
@@ -324,24 +348,32 @@ def _example(name: str) -> str:
 def test(name: str) -> ResponseReturnValue:
     url = _webhook_url(name)
     body = request.form.get("body", "")
-    answer, problem = None, ""
+    faults: dict[str, Message] = {}
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
         payload = None
     if len(body) > MOST_TEST:
-        problem = message(N_("Not sent: it may have at most {n} characters."), n=Formats(0).number(MOST_TEST)).text()
+        faults["body"] = message(N_("Not sent: it may have at most {n} characters."), n=Formats(0).number(MOST_TEST))
     elif not isinstance(payload, dict):
-        problem = N_("Not sent: it must be a JSON object.")
+        faults["body"] = Message(N_("Not sent: it must be a JSON object."))
     elif "confirmed" not in request.form:
-        problem = N_("Not sent: the confirmation is missing.")
-    else:
+        faults["confirmed"] = Message(N_("Not sent: the confirmation is missing."))
+    more: dict[str, Any] = {}
+    if not faults:
         client, key = runtime.clint, f"test-{secrets.token_hex(8)}"
         try:
             answer = external_call(lambda: client.send(url, payload, key))
-        except NoAnswerYet:
+        except NoAnswerYet as error:
             layout.note("destination.tested", name, {"outcome": "unknown"})
-            raise
+            return forms.send_back("console.connections.test_form", problem=error, name=name)
         layout.note("destination.tested", name, {"outcome": answer.outcome.value, "status": answer.status})
-    status = 422 if problem else 200
-    return _test_page(name, body, status, answer=answer, problem=problem)
+        more["answer"] = {
+            "outcome": answer.outcome.value,
+            "status": answer.status,
+            "code": answer.code,
+            "duration_ms": answer.duration_ms,
+            "detail": answer.detail.to_json(),
+            "excerpt": answer.excerpt,
+        }
+    return forms.send_back("console.connections.test_form", faults=faults, more=more, name=name)

@@ -27,7 +27,7 @@ from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import external_call, notes_about
 from bridge.web.console.lines import Line, Why, know, lines, paid_on, why
-from bridge.web.console.personal import HIDDEN, masked_document, masked_email
+from bridge.web.console.personal import HIDDEN, masked, masked_document, masked_email, shown
 
 pages = Blueprint("customers", __name__)
 
@@ -85,7 +85,7 @@ class Charge:
 
     @property
     def description(self) -> str:
-        return description_of(self.newest)
+        return str(masked(description_of(self.newest)))
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -102,7 +102,8 @@ def _read(connection: Connection, rows: list[Row]) -> list[ChargeEvent]:
     found = []
     for line in lines(connection, rows):
         standing = queries.standing(made[line.row["id"]])
-        outcomes = [Outcome(row, line.waits.get(name) or why(connection, row)) for name, row in standing.items()]
+        whys = {name: line.waits.get(name) or why(connection, row) for name, row in standing.items()}
+        outcomes = [Outcome(row, whys[name]._replace(text=masked(whys[name].text))) for name, row in standing.items()]
         found.append(ChargeEvent(line, outcomes))
     return found
 
@@ -142,7 +143,7 @@ def show(account: str, id_: str) -> ResponseReturnValue:
         account=account,
         id=id_,
         known=known,
-        contact=contact(known, masked=not is_shown) if known else {},
+        contact=contact(known, in_clear=is_shown) if known else {},
         is_shown=is_shown,
         charges=_charges(found),
         waiting=[one for one in found if one.line.held or any(_is_open(outcome) for outcome in one.outcomes)],
@@ -160,13 +161,13 @@ def _is_open(outcome: Outcome) -> bool:
     return DeliveryState(outcome.row["state"]) not in FINISHED
 
 
-def contact(known: Customer, *, masked: bool) -> dict[str, str]:
+def contact(known: Customer, *, in_clear: bool) -> dict[str, str]:
     """Return e-mail, phone and document of a customer.
 
-    >>> contact(Customer("Ana", "maria@gmail.com", "11987654321", "12345678909"), masked=True)
+    >>> contact(Customer("Ana", "maria@gmail.com", "11987654321", "12345678909"), in_clear=False)
     {'email': 'm…@gmail.com', 'phone': '(11) •••••-4321', 'document': '***.456.789-**'}
     """
-    if not masked:
+    if in_clear:
         return {"email": known.email, "phone": _phone(known.phone), "document": _document(known.document)}
     phone = _phone(known.phone)
     return {
@@ -228,7 +229,7 @@ def charge(account: str, id_: str) -> ResponseReturnValue:
         was_asked="ask" in request.args and can_ask,
         now_there=asked[0] if asked else None,
         paid_on=paid_on,
-        described=description_of(asked[0].charge) if asked else "",
+        described=masked(description_of(asked[0].charge)) if asked else "",
         is_behind=bool(asked and asked[0].verdict in BEHIND),
         problem=problem,
     )
@@ -262,7 +263,7 @@ def find() -> ResponseReturnValue:
         result=result,
         problem=problem,
         amount_of=amount_of,
-        description_of=description_of,
+        description_of=lambda charge: masked(description_of(charge)),
     )
 
 
@@ -296,7 +297,7 @@ def preview(account: str, id_: str) -> ResponseReturnValue:
         previews=previews,
         problem=problem,
         amount=amount_of(compared.charge) if compared else None,
-        description=description_of(compared.charge) if compared else "",
+        description=shown(description_of(compared.charge)) if compared else "",
     )
 
 

@@ -273,7 +273,7 @@ def show(id_: int) -> ResponseReturnValue:
         held=held,
         held_known=reason(row["hold_code"]),
         amount=amount_of(about),
-        description=description_of(about),
+        description=shown(description_of(about)),
         customer=customer,
         customer_known=known,
         body=json.dumps(body, ensure_ascii=False, indent=2),

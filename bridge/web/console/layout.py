@@ -51,6 +51,7 @@ from bridge.web.console.access import (
     style_nonce,
 )
 from bridge.web.console.personal import shown
+from bridge.web.console.wording import IN_CONSOLE
 
 T = TypeVar("T")
 
@@ -121,7 +122,7 @@ NAVIGATION = (
     Entry("console.reconcile.form", N_("Reconciliation"), "reconcile"),
     Entry("console.alerts.index", N_("Alerts"), "alerts"),
     Entry("console.people.index", N_("People"), "people"),
-    Entry("console.signin.who", N_("Access and audit"), "who"),
+    Entry("console.trail.who", N_("Access and audit"), "who"),
 )
 
 
@@ -134,7 +135,7 @@ def set_language() -> None:
     if language not in LANGUAGES:
         best = request.accept_languages.best_match(["pt-BR", "pt", "pt-PT", "en", "en-US", "en-GB"])
         language = (best or messages.FIRST)[:2]
-    use_language(language)
+    use_language(language, {} if request.path.startswith(PROGRAMS) else IN_CONSOLE)
 
 
 def refuse_nul() -> None:

@@ -12,7 +12,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from bridge.asaas.charges import BILLING_TYPES, ChargeRequest, Split
-from bridge.messages import N_, message
+from bridge.messages import N_, Message
 from bridge.operations.accounts import is_production
 from bridge.operations.life import Life, Step, StepResult
 from bridge.operations.testcharge import Seen, amount
@@ -104,16 +104,15 @@ def begin() -> ResponseReturnValue:
     account, billing_type = request.form.get("account", ""), request.form.get("billing_type", "")
     value, split = amount(request.form.get("value", "")), request.form.get("split", "").strip()
     if account not in runtime.asaas or not person.sees(account) or is_production(runtime, account):
-        return testcharge.form(422, N_("Choose an account of the sandbox with an API key."), of_life=True)
-    if billing_type not in BILLING_TYPES:
-        return testcharge.form(422, N_("There is no such billing type or number of instalments."), of_life=True)
-    faults = {} if value is not None else {"life-value": testcharge.value_fault(request.form.get("value", ""))}
+        return testcharge.send_back({"life-account": Message(N_("Choose an account of the sandbox with an API key."))})
+    if value is None or billing_type not in BILLING_TYPES:
+        wrong = "life-value" if value is None else "life-billing-type"
+        fault = Message(N_("The value must be an amount, and the billing type one of the list."))
+        return testcharge.send_back({wrong: fault})
     try:
         Split.parse(split or "wallet-of-another:1")
     except ValueError:
-        faults["life-split"] = message(N_("A split must be like WALLET:20% or WALLET:10.50."))
-    if value is None or faults:
-        return testcharge.form(422, faults=faults, of_life=True)
+        return testcharge.send_back({"life-split": Message(N_("A split must be like WALLET:20% or WALLET:10.50."))})
     if running := jobs.running_job("life", account):
         return running
     params = {

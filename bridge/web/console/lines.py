@@ -23,6 +23,7 @@ from bridge.model import DeliveryState, EventState, Waiting
 from bridge.reasons import reason, waits_for
 from bridge.web.console import layout
 from bridge.web.console.access import runtime
+from bridge.web.console.personal import masked
 
 _FIRST_SHOWN = ("dead", "retrying", "sending", "pending", "delivered", "stale", "discarded", "filtered")
 """An event with several deliveries shows the first of these states that any of them has."""
@@ -89,7 +90,7 @@ def lines(connection: Connection, rows: list[Row]) -> list[Line]:
                 event_state(row, states.values()),
                 amount_of(about),
                 states,
-                description_of(about),
+                masked(description_of(about)),
                 person.name if person else "",
                 why_held(connection, row),
                 waits,

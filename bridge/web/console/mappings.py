@@ -554,7 +554,15 @@ def checklist(name: str) -> ResponseReturnValue:
     active_ones = [one.mapping for one in runtime.mappings.current()]
     listed = clint_checklist(active_ones, mapping, directory(), known_setup())
     title = mapping.description or name
-    return layout.page("mapping_checklist.html", name=name, title=title, mapping=mapping, labels=EVENTS, **listed)
+    return layout.page(
+        "mapping_checklist.html",
+        name=name,
+        title=title,
+        mapping=mapping,
+        labels=EVENTS,
+        connected=runtime.destinations,
+        **listed,
+    )
 
 
 def _text(revision: Revision | None) -> str:

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
 
-from bridge.errors import BridgeError, LinkSpent, UsageError
+from bridge.errors import LinkSpent, UsageError
 from bridge.journal import users
 from bridge.journal.users import LINK_LASTS_MS, User, UserRole
 from bridge.messages import N_, _
 from bridge.operations import users as operations
 from bridge.settings import LEAST_PASSWORD
-from bridge.web.console import layout
+from bridge.web.console import forms, layout
 from bridge.web.console.access import Person, Role, access, client_address, over_https, person, runtime
 from bridge.web.console.signin import count_try, give_back_try, let_in, one_at_a_time
 
@@ -24,53 +24,72 @@ LINK_HOURS = LINK_LASTS_MS // 3_600_000
 
 
 @pages.get("/people")
-def index(status: int = 200, problem: BridgeError | None = None) -> ResponseReturnValue:
+def index() -> ResponseReturnValue:
+    sent = forms.sent()
     with runtime.journal.database.read() as connection:
         found = users.everybody(connection)
     return layout.page(
         "people.html",
-        status,
+        sent.status,
         people=sorted(found, key=lambda one: (one.state == "disabled", one.name.casefold())),
         roles=tuple(UserRole),
         accounts=sorted(runtime.accounts),
-        given=request.form,
-        problem=problem,
+        given=sent.fields,
+        sent=sent,
         settings_password=access.has_password,
         provider=bool(access.provider),
     )
 
 
-def _role() -> UserRole:
-    asked = request.form.get("role", "")
-    if asked not in set(UserRole):
-        raise UsageError(N_("choose a role"))
-    return UserRole(asked)
+def _read_access() -> tuple[dict[str, Any], dict[str, UsageError]]:
+    """Return name, role and accounts of the form, and what is wrong with them by the ids of their controls.
 
-
-def _accounts() -> list[str]:
-    """Return the accounts of the form; an empty list means all, which has to be said."""
-    if request.form.get("which", "all") == "all":
-        return []
-    chosen = [name for name in request.form.getlist("account") if name in runtime.accounts]
-    if not chosen:
-        raise UsageError(N_("choose at least one account, or all of them"))
-    return chosen
+    An empty list of accounts means all, which has to be said.
+    """
+    form, faults = request.form, {}
+    given: dict[str, Any] = {"name": form.get("name", ""), "accounts": []}
+    try:
+        operations.checked_name(given["name"])
+    except UsageError as error:
+        faults["name"] = error
+    if (asked := form.get("role", "")) in set(UserRole):
+        given["role"] = UserRole(asked)
+    else:
+        faults["role"] = UsageError(N_("choose a role"))
+    if form.get("which", "all") != "all":
+        given["accounts"] = [name for name in form.getlist("account") if name in runtime.accounts]
+        if not given["accounts"]:
+            faults["account"] = UsageError(N_("choose at least one account, or all of them"))
+    return given, faults
 
 
 @pages.post("/people")
 def invite() -> ResponseReturnValue:
-    form = request.form
-    try:
-        given: dict[str, Any] = {"role": _role(), "accounts": _accounts()}
-        given |= {"name": form.get("name", ""), "email": form.get("email", "")}
-        id_, link = operations.invite(runtime.journal, person.actor, runtime.clock_ms(), **given)
-    except UsageError as error:
-        return index(422, error)
-    return _link_page(id_, link)
+    given, faults = _read_access()
+    if not faults:
+        given["email"] = request.form.get("email", "")
+        try:
+            id_, link = operations.invite(runtime.journal, person.actor, runtime.clock_ms(), **given)
+        except UsageError as error:
+            faults["email"] = error
+    if faults:
+        return forms.send_back("console.people.index", faults=faults)
+    return _show_link(id_, link)
 
 
-def _link_page(id_: int, link: str) -> ResponseReturnValue:
-    """Show a link. It is in this answer only: no row, cookie or address of the console holds it."""
+def _show_link(id_: int, link: str) -> ResponseReturnValue:
+    return forms.show_once("console.people.new_link", {"link": link}, id_=id_)
+
+
+@pages.get("/people/<int:id_>/link")
+def new_link(id_: int) -> ResponseReturnValue:
+    """Show a link that was just made, for some minutes and to the person who made it; no row holds it in clear."""
+    shown = forms.shown_once()
+    if shown is None:
+        text = _("A link is shown for 15 minutes only. Make a new one if it was not passed on.")
+        layout.flash_message(text, "neutral")
+        return layout.go("console.people.show", id_=id_)
+    link = shown["link"]
     origin = f"{'https' if over_https() else 'http'}://{request.host}"
     url = origin + url_for("console.people.invitation", link=link)
     host = urlsplit(origin).hostname or ""
@@ -88,30 +107,28 @@ def _user(id_: int) -> User:
 
 
 @pages.get("/people/<int:id_>")
-def show(id_: int, status: int = 200, problem: BridgeError | None = None) -> ResponseReturnValue:
-    user = _user(id_)
+def show(id_: int) -> ResponseReturnValue:
+    user, sent = _user(id_), forms.sent()
     return layout.page(
         "person.html",
-        status,
+        sent.status,
         user=user,
         is_me=person.key == user.key,
         roles=tuple(UserRole),
         accounts=sorted({*runtime.accounts, *user.accounts}),
-        given=request.form,
-        problem=problem,
+        given=sent.fields,
+        sent=sent,
     )
 
 
 @pages.post("/people/<int:id_>")
 def change(id_: int) -> ResponseReturnValue:
-    try:
-        role = _role()
-        if person.key == users.key_of(id_) and role is not UserRole.ADMINISTRATOR:
-            raise UsageError(N_("you can't take away your own role of administrator; another one can"))
-        given: dict[str, Any] = {"name": request.form.get("name", ""), "role": role, "accounts": _accounts()}
-        operations.change(runtime.journal, person.actor, runtime.clock_ms(), id_, **given)
-    except UsageError as error:
-        return show(id_, 422, error)
+    given, faults = _read_access()
+    if person.key == users.key_of(id_) and given.get("role") is not UserRole.ADMINISTRATOR:
+        faults["role"] = UsageError(N_("you can't take away your own role of administrator; another one can"))
+    if faults:
+        return forms.send_back("console.people.show", faults=faults, id_=id_)
+    operations.change(runtime.journal, person.actor, runtime.clock_ms(), id_, **given)
     layout.flash_message(_("Saved."))
     return layout.go("console.people.show", id_=id_)
 
@@ -119,9 +136,9 @@ def change(id_: int) -> ResponseReturnValue:
 @pages.post("/people/<int:id_>/link")
 def link(id_: int) -> ResponseReturnValue:
     try:
-        return _link_page(id_, operations.renew_link(runtime.journal, person.actor, runtime.clock_ms(), id_))
+        return _show_link(id_, operations.renew_link(runtime.journal, person.actor, runtime.clock_ms(), id_))
     except UsageError as error:
-        return show(id_, 422, error)
+        return forms.send_back("console.people.show", problem=error, id_=id_)
 
 
 @pages.post("/people/<int:id_>/enable")
@@ -129,12 +146,17 @@ def enable(id_: int) -> ResponseReturnValue:
     """Let a person in again, or shut them out."""
     enabled = request.form.get("on") == "1"
     if not enabled and person.key == users.key_of(id_):
-        return show(id_, 422, UsageError(N_("you can't shut yourself out; another administrator can")))
+        return _not_oneself(id_)
     operations.set_enabled(runtime.journal, person.actor, runtime.clock_ms(), id_, enabled=enabled)
     name = _user(id_).name
     text = N_("{name} may come in again.") if enabled else N_("{name} is signed out and can't come in.")
     layout.flash_message(_(text, name=name))
     return layout.go("console.people.index")
+
+
+def _not_oneself(id_: int) -> ResponseReturnValue:
+    problem = UsageError(N_("you can't shut yourself out; another administrator can"))
+    return forms.send_back("console.people.show", problem=problem, id_=id_)
 
 
 @pages.post("/people/<int:id_>/sign-out")
@@ -150,9 +172,10 @@ def sign_out(id_: int) -> ResponseReturnValue:
 def remove(id_: int) -> ResponseReturnValue:
     user = _user(id_)
     if person.key == user.key:
-        return show(id_, 422, UsageError(N_("you can't shut yourself out; another administrator can")))
+        return _not_oneself(id_)
     if "confirmed" not in request.form:
-        return show(id_, 422, UsageError(N_("not removed: the confirmation is missing")))
+        fault = UsageError(N_("not removed: the confirmation is missing"))
+        return forms.send_back("console.people.show", faults={"confirmed": fault}, id_=id_)
     operations.remove(runtime.journal, person.actor, runtime.clock_ms(), id_)
     layout.flash_message(_("{name} is removed.", name=user.name))
     return layout.go("console.people.index")
@@ -162,13 +185,13 @@ def remove(id_: int) -> ResponseReturnValue:
 
 
 @pages.get("/invitation/<link>")
-def invitation(link: str, status: int = 200, problem: BridgeError | None = None) -> ResponseReturnValue:
+def invitation(link: str) -> ResponseReturnValue:
     """Show the form for a password; opening it does not use up the link."""
     with runtime.journal.database.read() as connection:
         user = users.by_link(connection, link, runtime.clock_ms())
     if user is None:
         raise LinkSpent
-    return layout.page("invitation.html", status, user=user, link=link, least=LEAST_PASSWORD, problem=problem)
+    return layout.page("invitation.html", user=user, link=link, least=LEAST_PASSWORD)
 
 
 @pages.post("/invitation/<link>")
@@ -177,7 +200,10 @@ def accept(link: str) -> ResponseReturnValue:
         password = _chosen_password()
         user = operations.accept(runtime.journal, link, password, client_address(), runtime.clock_ms())
     except UsageError as error:
-        return invitation(link, 422, error)
+        # A stranger leaves no row: the cookie carries what is wrong, and there is nothing else to keep.
+        text = error.text()
+        layout.flash_message(f"{text[:1].upper()}{text[1:]}.", "bad")
+        return layout.go("console.people.invitation", link=link)
     answer = let_in(Person(Role(user.role), user.name, user), "/", "")
     layout.flash_message(_("Welcome, {name}.", name=user.name))
     return answer
@@ -194,9 +220,10 @@ def _chosen_password() -> str:
 
 
 @pages.get("/me")
-def me(status: int = 200, problem: BridgeError | None = None) -> ResponseReturnValue:
+def me() -> ResponseReturnValue:
+    sent = forms.sent()
     g.shown_for = "console.people.me"
-    return layout.page("me.html", status, user=person.user, least=LEAST_PASSWORD, problem=problem)
+    return layout.page("me.html", sent.status, user=person.user, least=LEAST_PASSWORD, sent=sent)
 
 
 @pages.post("/me/name")
@@ -206,7 +233,7 @@ def rename_me() -> ResponseReturnValue:
         name = request.form.get("name", "")
         operations.rename(runtime.journal, person.actor, runtime.clock_ms(), user.id, name)
     except UsageError as error:
-        return me(422, error)
+        return forms.send_back("console.people.me", faults={"name": error})
     layout.flash_message(_("Saved."))
     return layout.go("console.people.me")
 
@@ -218,16 +245,21 @@ def change_my_password() -> ResponseReturnValue:
     known, who = count_try()
     with one_at_a_time(known, who):
         is_right = access.is_password_of(user, request.form.get("current", ""))
+    if not is_right:
+        return _password_refused("current", UsageError(N_("the password of now is wrong")))
+    give_back_try(who)
     try:
-        if not is_right:
-            raise UsageError(N_("the password of now is wrong"))
-        give_back_try(who)
         operations.change_password(runtime.journal, user, _chosen_password(), client_address(), runtime.clock_ms())
     except UsageError as error:
-        return me(422, error)
+        return _password_refused("password", error)
     answer = let_in(Person(person.role, user.name, user), url_for("console.people.me"), known)
     layout.flash_message(_("The password is changed; you are signed out everywhere else."))
     return answer
+
+
+def _password_refused(field: str, fault: UsageError) -> ResponseReturnValue:
+    secret = ("current", "password", "again")
+    return forms.send_back("console.people.me", faults={field: fault}, without=secret)
 
 
 @pages.post("/me/sign-out")

@@ -1,4 +1,8 @@
-"""E-mail, phone, CPF and CNPJ as a page may show them: in full to a person who may change something, else masked."""
+"""E-mail, phone, CPF and CNPJ as a page may show them.
+
+Lists, and the pages of a customer and of a charge, mask them for everybody (`masked`). The details of one event, where
+values are compared, show them in full to a person who may change something (`shown`).
+"""
 
 from __future__ import annotations
 

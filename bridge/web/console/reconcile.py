@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from bridge.messages import N_
+from bridge.messages import N_, Message
 from bridge.operations.reconcile import FIELDS
-from bridge.web.console import jobs, layout
+from bridge.web.console import forms, jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.events import period
 
@@ -18,17 +17,17 @@ pages = Blueprint("reconcile", __name__)
 
 
 @pages.get("/reconcile")
-def form(status: int = 200, problem: str = "", faults: Mapping[str, str] | None = None) -> ResponseReturnValue:
+def form() -> ResponseReturnValue:
+    sent = forms.sent()
     return layout.page(
         "reconcile.html",
-        status,
+        sent.status,
         accounts=[name for name in sorted(runtime.asaas) if person.sees(name)],
-        since=request.form.get("since") or (layout.today() - timedelta(days=30)).isoformat(),
-        until=request.form.get("until") or layout.today().isoformat(),
+        since=sent.fields.get("since") or (layout.today() - timedelta(days=30)).isoformat(),
+        until=sent.fields.get("until") or layout.today().isoformat(),
         ways=tuple(FIELDS),
         last=jobs.last_jobs("reconcile", 10),
-        problem=problem,
-        faults=faults or {},
+        sent=sent,
     )
 
 
@@ -38,10 +37,11 @@ def begin() -> ResponseReturnValue:
     account, by = request.form.get("account", ""), request.form.get("by", "created")
     _, faults = period(request.form, needed=True)
     if faults:
-        return form(422, faults=faults)
+        return forms.send_back("console.reconcile.form", faults=faults)
     since, until = (date.fromisoformat(request.form[name].strip()) for name in ("since", "until"))
     if account not in runtime.asaas or not person.sees(account) or by not in FIELDS:
-        return form(422, N_("Choose an account with an API key."))
+        fault = Message(N_("Choose an account with an API key."))
+        return forms.send_back("console.reconcile.form", faults={"account": fault})
     params = {"account": account, "since": since.isoformat(), "until": until.isoformat(), "by": by}
     return jobs.running_job("reconcile", account) or jobs.begin("reconcile", account, jobs.reconcile, params)
 

@@ -1,4 +1,4 @@
-"""Sign-in and sign-out, the choice of language and theme, and the audit trail."""
+"""Sign-in and sign-out, and the choice of language and theme."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ from bridge.web.console.oidc import Provider
 
 log = logger(__name__)
 
-TRAIL_SHOWN = 50
 YEAR_S = 365 * 24 * 3600
 TRIES = RateLimitItemPerMinute(8, 15)
 """The limit of wrong passwords for an address, and for known browsers."""
@@ -273,22 +272,3 @@ def _remember(cookie: str, value: str, known: tuple[str, ...]) -> Response:
     if value in known:
         response.set_cookie(cookie, value, max_age=YEAR_S, httponly=True, samesite="Lax")
     return response  # type: ignore[return-value]  # flask's redirect gives werkzeug's own class
-
-
-@pages.get("/who")
-def who() -> ResponseReturnValue:
-    before = layout.number(request.args.get("before"))
-    with runtime.journal.database.read() as connection:
-        entries = audit.newest(connection, TRAIL_SHOWN + 1, before)
-    settings = runtime.settings
-    return layout.page(
-        "who.html",
-        entries=entries[:TRAIL_SHOWN],
-        more=len(entries) > TRAIL_SHOWN,
-        before=before,
-        passwords=(
-            (N_("Operator's password"), bool(settings.bridge_password)),
-            (N_("Viewer's password"), bool(settings.bridge_viewer_password)),
-        ),
-        session_key=bool(settings.bridge_secret_key),
-    )

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any
 
 from flask import Blueprint, request
@@ -22,7 +21,7 @@ from bridge.messages import N_, Message, _, message
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import is_production
 from bridge.operations.testcharge import Seen, TestCharge, amount, contact_faults
-from bridge.web.console import jobs, layout
+from bridge.web.console import forms, jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import JobContext, Result
 from bridge.web.console.mapping_form import FAULTS
@@ -113,7 +112,7 @@ class PageListener:
 pages = Blueprint("trial", __name__)
 
 
-def value_fault(text: str) -> Message:
+def _amount_fault(text: str) -> Message:
     known = FAULTS.get(amount_fault(text))
     example = Formats(layout.now_ms()).amount("1100.5")
     return (
@@ -124,32 +123,27 @@ def value_fault(text: str) -> Message:
 
 
 @pages.get("/test-charge")
-def form(
-    status: int = 200,
-    problem: str = "",
-    faults: Mapping[str, Message] = MappingProxyType({}),
-    *,
-    of_life: bool = False,
-    **values: Any,
-) -> ResponseReturnValue:
-    """Show both forms; what was given stands in the one that was sent."""
+def form() -> ResponseReturnValue:
+    sent = forms.sent()
     accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas) if person.sees(name)]
     return layout.page(
         "trial.html",
-        status,
+        sent.status,
         accounts=accounts,
         production=any(real for _, real in accounts),
         all_production=all(real for _, real in accounts),
         billing_types=BILLING_TYPES,
         most=MOST_INSTALLMENTS,
         last=sorted(jobs.last_jobs("trial", 8) + jobs.last_jobs("life", 8), key=lambda job: -job.id)[:8],
-        given={} if of_life else request.form,
-        life_given=request.form if of_life else {},
-        problem=problem,
-        faults=faults,
+        given=sent.fields,
+        sent=sent,
         reads_back=runtime.clint_api is not None,
-        **values,
+        confirm=sent.more.get("confirm", ""),
     )
+
+
+def send_back(faults: Mapping[str, Message], **more: str) -> ResponseReturnValue:
+    return forms.send_back("console.trial.form", faults=faults, more=more)
 
 
 @pages.post("/test-charge")
@@ -160,18 +154,20 @@ def begin() -> ResponseReturnValue:
     installments = layout.number(request.form.get("installments")) or 1
     billing_type = request.form.get("billing_type", "")
     if account not in runtime.asaas or not person.sees(account):
-        return form(422, N_("Choose an account with an API key."))
+        return send_back({"account": Message(N_("Choose an account with an API key."))})
     email, phone = (request.form.get(name, "").strip() for name in ("email", "phone"))
     faults = contact_faults(email, phone)
     if value is None:
-        faults["value"] = value_fault(request.form.get("value", ""))
+        faults["value"] = _amount_fault(request.form.get("value", ""))
     if value is None or faults:
-        return form(422, faults=faults)
+        return send_back(faults)
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
-        return form(422, N_("There is no such billing type or number of instalments."))
+        wrong = "installments" if billing_type in BILLING_TYPES else "billing_type"
+        return send_back({wrong: Message(N_("There is no such billing type or number of instalments."))})
     words = _("charge {value}", value=Formats(layout.now_ms()).amount(value))
     if is_production(runtime, account) and request.form.get("confirm", "").strip() != words:
-        return form(422, N_("To charge in production, type exactly the words shown."), confirm=words)
+        fault = Message(N_("To charge in production, type exactly the words shown."))
+        return send_back({"confirm": fault}, confirm=words)
     if running := jobs.running_job("trial", account):
         return running
     params = {

@@ -1,4 +1,4 @@
-"""The audit trail in words: one sentence for each action, with what it was about, and its facts behind it.
+"""The audit trail: its page, and its words, one sentence for each action with what it was about and its facts.
 
 Entries keep codes, numbers and names; the words are made here, in the reader's language.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flask import g, url_for
+from flask import Blueprint, g, request, url_for
+from flask.typing import ResponseReturnValue
 from markupsafe import Markup, escape
 
 from bridge.conditions import value_in_words
 from bridge.formats import Formats
-from bridge.journal import users
+from bridge.journal import audit, users
+from bridge.journal.audit import AuditFilter
 from bridge.journal.causes import Kind
 from bridge.messages import N_, _, ngettext
 from bridge.model import Outcome
@@ -21,6 +23,13 @@ from bridge.reasons import notice_words, reason
 from bridge.web.console import layout
 from bridge.web.console.access import runtime
 from bridge.web.console.attention import cause_title
+from bridge.web.console.events import period
+
+pages = Blueprint("trail", __name__)
+
+TRAIL_PAGE = 50
+MOST_PEOPLE = 300
+"""The filter offers this many people; the entries of any other are found by the period."""
 
 SENTENCES = {
     "console.signed_in": N_("Signed in to the console"),
@@ -81,6 +90,62 @@ SENTENCES = {
     "bulk.discard": N_("Discarded many deliveries"),
 }
 """What a person did, by the action of the entry; `about` is what `_about` makes of the entry's."""
+
+
+class ActionKind(NamedTuple):
+    text: str
+    of: frozenset[str]
+    """The first words of its actions."""
+
+    @property
+    def actions(self) -> list[str]:
+        return [action for action in SENTENCES if action.partition(".")[0] in self.of]
+
+
+KINDS = {
+    "access": ActionKind(N_("Sign-in and people"), frozenset({"console", "user"})),
+    "mappings": ActionKind(N_("Mappings"), frozenset({"mapping", "mappings", "guide"})),
+    "events": ActionKind(
+        N_("Events and deliveries"),
+        frozenset({"event", "events", "delivery", "bulk", "charges", "job", "cause", "notice"}),
+    ),
+    "connections": ActionKind(N_("Connections"), frozenset({"account", "webhook", "destination"})),
+    "alerts": ActionKind(N_("Alerts"), frozenset({"receiver"})),
+    "tests": ActionKind(N_("Test charges"), frozenset({"trial", "life"})),
+    "data": ActionKind(N_("Personal data"), frozenset({"customer", "person"})),
+}
+"""The kinds of actions that the list can be narrowed to."""
+
+
+@pages.get("/who")
+def who() -> ResponseReturnValue:
+    """Show who may come in, and who changed what: all, or by person, kind of action and period."""
+    asked = request.args
+    before, kind = layout.number(asked.get("before")), asked.get("kind", "")
+    (since_ms, until_ms), faults = period(asked)
+    actions = KINDS[kind].actions if kind in KINDS else ()
+    wanted = AuditFilter(asked.get("actor", ""), tuple(actions), since_ms, until_ms)
+    with runtime.journal.database.read() as connection:
+        entries = audit.page(connection, wanted, TRAIL_PAGE + 1, before)
+        people = audit.actors(connection, MOST_PEOPLE)
+    settings = runtime.settings
+    return layout.page(
+        "who.html",
+        entries=entries[:TRAIL_PAGE],
+        more=len(entries) > TRAIL_PAGE,
+        before=before,
+        wanted=wanted,
+        narrowed=wanted != AuditFilter() or bool(faults),
+        people=people if not wanted.actor or wanted.actor in people else [*people, wanted.actor],
+        kinds={name: one.text for name, one in KINDS.items()},
+        kind=kind,
+        faults=faults,
+        passwords=(
+            (N_("Operator's password"), bool(settings.bridge_password)),
+            (N_("Viewer's password"), bool(settings.bridge_viewer_password)),
+        ),
+        session_key=bool(settings.bridge_secret_key),
+    )
 
 
 class Told(NamedTuple):
@@ -172,7 +237,7 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "billing_type": lambda name: value_in_words("payment.billingType", name),
     "new_token": lambda is_new: _("with a new token") if is_new else "",
     "sent": lambda n: ngettext("{n} address took it", "{n} addresses took it", n),
-    "origin": lambda id_: _("origin {id}", id=id_) if id_ else _("it is learned anew"),
+    "origin": lambda id_: _("origin {id}", id=id_) if id_ else _("it is learned again"),
 }
 """The words of a fact, by its key."""
 _COUNTS: dict[str, Callable[[int], str]] = {

@@ -409,6 +409,55 @@ def test_two_destinations_of_one_origin_are_noted() -> None:
     assert {to for to, found in codes.items() if "mapping.same_origin" in found} == {"default"}
 
 
+def test_two_lines_that_write_the_deals_of_one_origin_are_noted() -> None:
+    """Also for different events; not in one line, with other keys, in another origin, account or by a webhook."""
+    known = replace(API, api={"vendas": "Vendas", "default": "vendas", "outra": "Outra"}, accounts=None)
+    known = replace(known, destinations=None)
+    first = parse_mapping(f"events: [PAYMENT_RECEIVED]\n{CONTACT}send_to: vendas\n", "a.yaml", known)
+    later = "events: [PAYMENT_REFUNDED]\n"
+    found = {}
+    for name, text in {
+        "same origin": f"{HEAD}{CONTACT}send_to: default\nline: relatorios\n",
+        "other events": f"{later}{CONTACT}send_to: vendas\nline: relatorios\n",
+        "one line": f"{HEAD}{CONTACT}send_to: default\n",
+        "other keys": f"{HEAD}{CONTACT}send_to: vendas\nline: relatorios\none_deal_per: customer\n",
+        "other origin": f"{HEAD}{CONTACT}send_to: outra\nline: relatorios\n",
+        "other account": f"account: matriz\n{HEAD}{CONTACT}send_to: vendas\nline: relatorios\n",
+        "webhook": f"{HEAD}{CONTACT}send_to: webhook\nline: relatorios\n",
+    }.items():
+        second = parse_mapping(text, "b.yaml", known)
+        assert second.mapping is not None, second.findings
+        _, checked = with_overlaps([first, second], known=known)
+        found[name] = [one for one in checked.findings if one.code == "mapping.other_line"]
+
+    assert {name for name, some in found.items() if some} == {"same origin", "other events"}
+    facts = {"other": "a.yaml", "mapping": "b.yaml", "other_line": "default", "line": "relatorios", "origin": "vendas"}
+    assert found["same origin"][0].facts == facts
+
+
+def test_two_keys_by_one_expression_are_the_same_deals() -> None:
+    """The text of the expression counts, not its place in the file."""
+    known = replace(API, api={"vendas": "Vendas"}, destinations=None)
+    key = "one_deal_per: {expression: payment.externalReference}\n"
+    first = parse_mapping(f"{HEAD}{CONTACT}send_to: vendas\n{key}", "a.yaml", known)
+    second = parse_mapping(f"{HEAD}{key}{CONTACT}send_to: vendas\nline: x\n", "b.yaml", known)
+
+    _, checked = with_overlaps([first, second], known=known)
+    assert "mapping.other_line" in {one.code for one in checked.findings}
+
+
+def test_an_overlap_by_the_api_speaks_of_deals() -> None:
+    """A webhook gets the event twice; by the API both mappings write the same deal."""
+    found = {}
+    for name, known in (("api", API), ("webhook", WEBHOOKS)):
+        pair = [parse_mapping(f"{HEAD}{CONTACT}", f"{one}.yaml", known) for one in ("a", "b")]
+        found[name] = [one for one in with_overlaps(pair, known=known)[1].findings if one.code == "mapping.overlap"]
+
+    assert [len(one) for one in found.values()] == [1, 1]
+    assert found["api"][0].what.id != found["webhook"][0].what.id
+    assert found["api"][0].facts == found["webhook"][0].facts
+
+
 def test_deals_that_no_event_moves_are_noted() -> None:
     """Without stage and status a paid deal stays open in the first stage; of a webhook that is not known."""
     for known, more, is_noted in ((API, "", True), (WEBHOOKS, "", False), (API, WHOLE, False)):
