@@ -449,7 +449,6 @@ def test_the_checklist_can_be_copied(console: Console) -> None:
     assert "LOYALTY_2_EARNED" in page
     assert 'data-copy="valor"' in page
     assert "Negócio" in page
-    assert "CLINT_WEBHOOK_URL" in page
 
 
 def test_save_and_run_shows_first_and_sends_on_confirmation(console: Console) -> None:
