@@ -244,6 +244,8 @@ def overridden(connection: Connection, settings: Settings) -> list[str]:
 
 
 def _check(journal: Journal, settings: Settings, name: str, is_set: bool, family: str) -> None:
+    if not name:
+        raise UsageError(N_("a name is missing"), name=name)
     if not re.fullmatch(NAME, name):
         raise UsageError(N_("a name must be of up to 40 small letters, digits and _, got {name!r}"), name=name)
     if is_set:

@@ -431,6 +431,17 @@ def test_a_new_mapping_by_the_same_form(console: Console) -> None:
     assert form_of(again.press(browser, "Ver o que muda")).action == "/mappings/venda_no_pix_acima_de_r_50_2"
 
 
+def test_a_form_without_an_event_says_so_beside_the_events(console: Console) -> None:
+    """In words of the form, not in those of the file."""
+    browser = console.operator()
+    form = form_of(browser.get("/mappings-new"))
+    form.fill(description="Sem evento")
+    page = form.press(browser, "See what changes")
+
+    assert page.status_code == 422
+    assert 'id="events-fault"' in page.text
+
+
 def test_a_restore_shows_first_what_it_undoes(console: Console) -> None:
     """The difference and the same line about the last events; then it is done by a button."""
     browser = console.operator()

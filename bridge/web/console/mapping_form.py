@@ -55,6 +55,7 @@ FAULTS = {
     "empty": N_("Write what it is compared with, or remove the condition."),
     "key": N_("Write the key as Clint shows it, or remove the field."),
     "source": N_("Write what is sent, or remove the field."),
+    "events": N_("Choose at least one event."),
 }
 GROUP_WORDS = {
     "all": N_("all conditions"),
@@ -368,6 +369,7 @@ def sent_form(given: MultiDict[str, str], old: Form) -> tuple[Form, dict[str, tu
     events += [name for name in chosen if name not in old.events]
     together = given.get("together", "")
     together = together if together in TOGETHER else old.together
+    faults |= {} if events else {"events": ("events", "")}
     blocks = {name: _block(given, name, old.blocks[name]) for name in BLOCKS}
     settings = {name: _setting(given, name, old.settings[name]) for name in SETTINGS}
     deal = sent_deal(given, old.deal)

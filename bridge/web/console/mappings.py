@@ -54,8 +54,14 @@ def directory() -> Path:
 def revision_of(name: str) -> Revision:
     """Return a mapping's active revision; answer 404 where there is none."""
     with runtime.journal.database.read() as connection:
-        found = revisions.newest(connection, name) if NAME.fullmatch(name) else None
+        found = revisions.newest(connection, name)
     return layout.found(found if found and found.text is not None else None)
+
+
+def _check_name(name: str) -> None:
+    """Answer 404 where a new mapping can't have the name; a file that is there may have a longer one."""
+    if not NAME.fullmatch(name):
+        revision_of(name)
 
 
 @pages.get("/mappings")
@@ -127,7 +133,7 @@ def _about(name: str, text: str, base: int, mapping: Mapping | None) -> dict[str
         "name": name,
         "base": base,
         "mapping": mapping,
-        "title": (mapping.description if mapping else "") or name,
+        "title": (mapping.description if mapping else "") or layout.mapping_title(name),
         "fresh": not base and not _replaced(name),
         "in_file": writes_files(runtime.journal, directory()),
         "file_differs": base and file_text(directory(), name) not in {None, text},
@@ -273,8 +279,7 @@ def _unsaved(name: str, active: str) -> drafts.Draft | None:
 @pages.post("/mappings/<name>/draft")
 def draft(name: str) -> ResponseReturnValue:
     """Keep what a person changed as a draft, and go to its next step: another row, the other tab, the preview."""
-    if not NAME.fullmatch(name):
-        raise NotFound
+    _check_name(name)
     return _go_on(name, name)
 
 
@@ -410,8 +415,7 @@ def _any_mapping(name: str, text: str) -> Mapping | None:
 
 @pages.post("/mappings/<name>")
 def store(name: str) -> ResponseReturnValue:
-    if not NAME.fullmatch(name):
-        raise NotFound
+    _check_name(name)
     text = _given_text(name)
     base = layout.number(request.form.get("base")) or 0
     about = "" if "fresh" in request.form else name
