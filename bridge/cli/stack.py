@@ -343,12 +343,14 @@ def reserved(host: str, port: int) -> Iterator[int]:
 
     Until that process listens, a look alone would let two bridges that start at once take the same port.
     """
-    with socket.socket(socket.AF_UNIX) as mark:
-        try:
-            # A name without a file: it ends with its socket, and is of the same network namespace as the port.
-            mark.bind(f"\0asaas-clint-bridge/{host}:{port}")
-        except OSError as error:
-            raise _port_taken(host, port, system_reason(error)) from error
+    with ExitStack() as kept:
+        if sys.platform == "linux":  # elsewhere such a socket needs a file, which outlives a bridge that is killed
+            mark = kept.enter_context(socket.socket(socket.AF_UNIX))
+            try:
+                # A name without a file: it ends with its socket, and is of the same network namespace as the port.
+                mark.bind(f"\0asaas-clint-bridge/{host}:{port}")
+            except OSError as error:
+                raise _port_taken(host, port, system_reason(error)) from error
         listen(host, port).close()
         yield port
 
