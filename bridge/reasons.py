@@ -408,6 +408,9 @@ REASONS: Mapping[str, Reason] = {
         N_("no URL is set for the destination; its work waits"),
         todo=N_("set its CLINT_WEBHOOK_URL or CLINT_ORIGIN variable for the workers and restart them"),
     ),
+    "destination.url_changed": Reason(
+        N_("the URL of the destination was changed while this was sent; the next try goes to the new one")
+    ),
     "destination.paused": Reason(
         N_("the destination is paused; its work waits"), todo=N_("bridge destinations resume")
     ),

@@ -254,7 +254,7 @@ class Runtime:
             from bridge.pipeline.pace import Pace
 
             more["pace"] = Pace(s.rate_limits, self._optional_redis, of_all=s.bridge_rate_limit).wait_until_ms
-        more |= {"accounts": self.accounts, "deals": self.deal_sender}
+        more |= {"accounts": self.accounts, "deals": self.deal_sender, "read_urls": self.account_store.refresh}
         return Deliverer(
             self.journal, self.clint, self.destinations, DeliveryRules.from_settings(s), self.clock_ms, **more
         )

@@ -39,6 +39,7 @@ SAMPLED = 5
 class Kind(StrEnum):
     DEAD = "dead"  # deliveries failed
     PAUSED = "paused"  # a destination is paused
+    UNSET = "unset"  # a destination that deliveries wait for has no URL
     CIRCUIT = "circuit"  # a destination fails for several customers
     HELD = "held"  # events wait for what a person or Asaas must fix
     MAPPING = "mapping"  # a mapping's file has an error
@@ -128,10 +129,15 @@ def held(connection: Connection, accounts: Collection[str] | None = None) -> lis
     ]
 
 
-def is_waited_for(connection: Connection, destination: str) -> bool:
-    """Return whether a delivery waits until a paused destination is resumed."""
-    query = select(deliveries.c.id).where(HELD, deliveries.c.destination == destination).limit(1)
-    return connection.scalar(query) is not None
+def waited_for(connection: Connection) -> list[str]:
+    """Return the destinations for which deliveries wait until a person connects or resumes them."""
+    found: list[str] = []
+    name: str | None = ""
+    while name is not None:  # one entry of the index for each destination, and not one for each delivery
+        query = select(func.min(deliveries.c.destination)).where(HELD, deliveries.c.destination > name)
+        name = connection.scalar(query)
+        found += [] if name is None else [name]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

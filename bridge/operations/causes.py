@@ -22,6 +22,7 @@ from bridge.operations.overlaps import OVERLAP, groups
 from bridge.runtime import Runtime
 
 PAUSED, CIRCUIT = destinations.NOTICES
+UNSET = "destination.not_set"
 SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, REFUSED, UNHEARD})
 """Notices of what has a cause of its own here; they are for alerts and for the command line."""
 _DIED_OF_PAUSE = frozenset({"delivery.attempts_spent", "clint.removed", "clint.url", "destination.paused"})
@@ -65,16 +66,13 @@ def find_causes(
     files = broken_files(runtime) if broken is None else broken
     told = notices.open_notices(connection) if told is None else told
     left = causes.dead(connection, accounts)
-    found: list[Cause] = []
+    unset = [one for one in causes.waited_for(connection) if one not in runtime.destinations]
+    found = [Cause(Kind.UNSET, UNSET, one) for one in unset if names is None or one in names]
     for one in destinations.load(connection).values():
+        if one.name not in runtime.destinations:
+            continue  # its pause says nothing any more
         if (one.paused_ms is not None or one.state != "closed") and (names is None or one.name in names):
             cause, left = _of_destination(one, left)
-            if (
-                not cause.dead
-                and one.name not in runtime.destinations
-                and not causes.is_waited_for(connection, one.name)
-            ):
-                continue  # it was removed, and nothing is left of it
             codes = (cause.code, queries.NOTICE) if cause.dead else (cause.code,)
             found.append(replace(cause, told=_of(told, *codes, one.name)))
     refused = 0
@@ -147,7 +145,7 @@ def facts_of(connection: Connection, cause: Cause, accounts: Collection[str] | N
         return causes.held_facts(connection, cause.code, cause.about)
     if cause.kind is Kind.REFUSED:
         return causes.held_facts(connection, cause.code, None)
-    if cause.kind in {Kind.PAUSED, Kind.CIRCUIT}:
+    if cause.kind in {Kind.PAUSED, Kind.CIRCUIT, Kind.UNSET}:
         died = [one.dead_filter(accounts) for one in cause.dead]
         return causes.destination_facts(connection, cause.about, died, accounts)
     return Facts()

@@ -23,7 +23,7 @@ from bridge.clint.webhook import Answer
 from bridge.failpoints import failpoint
 from bridge.journal import Journal, Lease, deliveries, destinations, is_away, notices
 from bridge.journal.deliveries import AttemptResult, Deferral, DueDelivery, StateChange
-from bridge.journal.destinations import Destination
+from bridge.journal.destinations import Destination, url_digest
 from bridge.journal.notices import Resolved
 from bridge.logs import log_batch, logger
 from bridge.mapping.evaluate import flat
@@ -96,6 +96,8 @@ class SendResult:
     number: int
     fence: int
     answer: Answer | None
+    url_digest: str = ""
+    """Of the URL that it was sent to."""
 
 
 @dataclass(slots=True)
@@ -155,12 +157,15 @@ class Deliverer:
         observer: Telemetry = NO_TELEMETRY,
         accounts: Collection[str] = (),
         deals: DealSender | None = None,
+        read_urls: Callable[[], object] = lambda: None,
     ) -> None:
+        """`read_urls` lets the next look at `urls` see what the journal has now."""
         self._journal = journal
         self._telemetry = observer
         self._client = client
         self._deals = deals
         self._urls = urls
+        self._read_urls = read_urls
         self._rules = rules
         self._clock_ms = clock_ms
         self._selector = Selector(urls, rules, clock_ms, rng, pace, has_api=deals is not None)
@@ -274,6 +279,8 @@ class Deliverer:
         if selection.started:
             failpoint("deliver.intent_after_commit")
         self._finish(results)
+        if selection.urls_changed:
+            self._read_urls()
         self._send(started, held)
         with log_batch():
             if confirmed.ended or confirmed.started:
@@ -354,6 +361,8 @@ class Selection:
     deferred: list[Deferral] = field(default_factory=list)
     more: bool = False
     """Whether more may be due now."""
+    urls_changed: bool = False
+    """Whether the URL of one that is to be sent has been changed since this process read the URLs."""
 
 
 class Selector:
@@ -404,6 +413,7 @@ class Selector:
                 failpoint("deliver.intent_before_commit")
             selection.started += chosen.started
             selection.ended += chosen.ended
+            selection.urls_changed |= chosen.urls_changed
             # The next in line of an ended delivery is due now; rows behind a share that became full were not read.
             newly_full = (shares.full_destinations, shares.full_accounts) != full
             selection.more = more or bool(chosen.ended) or newly_full
@@ -460,6 +470,7 @@ class Selector:
                 known[name] = gate.probe
             if is_probe or (gate.probe is None and gate.open_until_ms is None):
                 chosen.started.append(delivery)
+                chosen.urls_changed |= url_digest(self._urls[name]) != destination.url_digest
                 shares.take(delivery)
                 return
             # Spread over a second, so that the lines do not all come at once when the circuit closes.
@@ -491,6 +502,7 @@ def send(
     would cost the answers of all other sends, and this delivery would count as in flight for ever.
     """
     number = delivery.attempts + 1
+    digest = ""
 
     def may_start() -> bool:
         if clock_ms() + longest_ms > lease.until_ms:
@@ -501,12 +513,13 @@ def send(
     def finish(answer: Answer | None) -> None:
         if answer is not None:
             failpoint("deliver.after_send")
-        on_result(SendResult(delivery, number, lease.fence, answer))
+        on_result(SendResult(delivery, number, lease.fence, answer, digest))
 
     try:
         key = idempotency_key(delivery.account, delivery.event_key, delivery.mapping, delivery.replay)
         parent = traceparent(trace_id(delivery.account, delivery.event_key), delivery.id, number)
         url = urls[delivery.destination]
+        digest = url_digest(url)
         origin = origin_of(url)
         if origin is not None and deals is not None:
             deals.send_later(delivery, lease, origin, finish, may_start=may_start)
@@ -546,6 +559,7 @@ class Recorder:
     ) -> list[AttemptResult]:
         """Write these results and return them; the caller commits. `known` gets the destinations' new states."""
         now_ms = self._clock_ms()
+        results = [_of_current_url(result, known) for result in results]
         ended = [self._attempt_result(result, now_ms) for result in results]
         deliveries.record(connection, ended)
         answers: dict[str, list[tuple[str, Answer]]] = {}
@@ -619,6 +633,24 @@ class Recorder:
                     notices.apply(connection, [Resolved(destinations.NOTICES[1], before.name)], now_ms)
         destinations.save(connection, before, after)
         return after
+
+
+def _of_current_url(result: SendResult, known: Mapping[str, Destination]) -> SendResult:
+    """Return a result whose answer pauses the destination only where it came from the URL that the destination has."""
+    answer, destination = result.answer, known[result.delivery.destination]
+    if answer is None or answer.outcome is not Outcome.REMOVED or result.url_digest in {"", destination.url_digest}:
+        return result
+    text = N_("the URL of the destination was changed while this was sent to the one before ({reason})")
+    detail = Message(text, {"reason": answer.detail})
+    changed = replace(
+        answer,
+        outcome=Outcome.RETRY,
+        code="destination.url_changed",
+        detail=detail,
+        retry_after_s=None,
+        opens_circuit=False,
+    )
+    return replace(result, answer=changed)
 
 
 def log_selection(ended: Sequence[StateChange], telemetry: Telemetry) -> None:

@@ -223,7 +223,7 @@ def attend(journal: Journal) -> None:
         chosen = queries.DeadFilter("clint.http_422", "paga", "default", until_ms=NOW_MS)
         causes.dead_facts(connection, queries.DeadFilter("clint.http_422", destination="default", answer="0a"))
         causes.held_facts(connection, "asaas.key_refused", "default")
-        causes.is_waited_for(connection, "default")
+        causes.waited_for(connection)
         causes.noted(connection)
         causes.resolved(connection)
         list(queries.replayable(connection, NOW_MS - 1, NOW_MS + 1))

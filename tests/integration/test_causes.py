@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from bridge.journal import causes, notices
+from bridge.journal import causes, destinations, notices
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.deliveries import answer_hash
 from bridge.journal.encryption import search_key
 from bridge.journal.schema import destinations as destination_table
 from bridge.journal.schema import events as event_table
+from bridge.messages import message
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import actions
 from bridge.operations.causes import find_causes, note_causes
@@ -227,6 +228,25 @@ def test_a_removed_integration_pauses_its_destination_and_is_one_card(world: Wor
     assert "1 delivery" in rest
     world.job(link(rest, "/attention/confirm?decision=discard"))
     assert world.cards() == []
+
+
+def test_a_destination_without_a_url_that_deliveries_wait_for_is_one_card(world: World) -> None:
+    """Never connected, or paused and removed since: the button leads to its URL, and nothing offers to resume it."""
+    journal = world.console.journal
+    for name in ("vendas", "antigo"):
+        owe(journal, customer=f"cus_{name}", destination=name, amount=10_050, object_id=f"pay_{name}")
+    with journal.database.write() as connection:
+        destinations.register(connection, {"antigo": "https://clint.example/a"}, NOW_MS)
+        destinations.pause(connection, "antigo", message("gone").to_json(), NOW_MS)
+    world.work()
+    first, second = sorted(world.cards())
+
+    for name, card in (("antigo", first), ("vendas", second)):
+        assert f"Destination {name} is not connected" in card
+        for text in ("1 customer", "R$100.50", f'href="/connections/destinations/{name}/url#url"'):
+            assert text in card
+        assert "/resume" not in card
+        assert f"Destination {name} is not connected" in world.browser.get("/").text
 
 
 def test_a_destination_that_fails_for_several_is_one_card(world: World) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from sqlalchemy import select
 
 from bridge.accounts import Accounts
 from bridge.crypto import new_key
 from bridge.errors import DecryptionFailed, JournalError, KeyNeeded, NotFound, UsageError
 from bridge.journal import Database, Journal, audit, destinations
 from bridge.journal.audit import Actor
-from bridge.journal.schema import meta, metadata
+from bridge.journal.schema import attempts, meta, metadata
 from bridge.model import DeliveryState
 from bridge.operations import accounts
 from bridge.runtime import Runtime
@@ -23,7 +24,7 @@ from bridge.settings import Settings
 from bridge.web.app import create_app
 from bridge.worker.drain import Drainer
 from tests.factories import NOW_MS, envelope, events_of, opened_journal, owe, payment, put_in_state, row_of, until
-from tests.peers import Peer, Reply
+from tests.peers import Asked, Peer, Reply
 
 KEY = new_key()
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
@@ -134,6 +135,64 @@ def test_an_event_of_an_account_that_was_added_goes_the_whole_way(
     assert cached
     assert EMAIL not in str(cached)
     assert (len(runtime.asaas), len(runtime.limiters)) == (1, 1)
+
+
+def drain(process: Runtime, delivery_id: int) -> None:
+    """Let the process send what is due in the delivery's lane."""
+    drainer = Drainer(process.journal, process.decider, process.deliverer, process.wakeups, process.clock_ms, 1)
+    drainer.start(row_of(process.journal, delivery_id)["lane"])
+    drainer.join()
+
+
+def is_paused(process: Runtime) -> bool:
+    """Return whether the destination is paused."""
+    with process.journal.database.read() as connection:
+        return destinations.load(connection)["vendas"].paused_ms is not None
+
+
+def test_a_new_url_is_used_at_once(runtime: Runtime, other: Runtime) -> None:
+    """Also by a process that has just looked: it would post to the URL before, whose 404 would pause it again."""
+    with Peer(Reply(404)) as gone, Peer() as clint:
+        add_destination(other, url=gone.url)
+        until(lambda: "vendas" in runtime.destinations)
+        id_ = owe(runtime.journal, destination="vendas")
+        drain(runtime, id_)
+        assert is_paused(runtime)
+        runtime.account_store.refresh()
+        assert runtime.destinations["vendas"] == gone.url
+
+        add_destination(other, url=clint.url)
+        drain(runtime, id_)
+        assert (len(gone.asked), len(clint.asked)) == (1, 1)
+
+    assert row_of(runtime.journal, id_)["state"] == "delivered"
+    assert not is_paused(runtime)
+
+
+def test_what_a_url_of_before_answers_pauses_nothing(runtime: Runtime, other: Runtime) -> None:
+    """The answer comes after a person has entered another URL: the delivery goes there."""
+    with Peer() as clint:
+
+        def respond(_asked: Asked) -> Reply:
+            add_destination(other, url=clint.url)
+            return Reply(404)
+
+        with Peer(respond=respond) as gone:
+            add_destination(other, url=gone.url)
+            until(lambda: "vendas" in runtime.destinations)
+            id_ = owe(runtime.journal, destination="vendas")
+
+            def is_delivered() -> bool:
+                drain(runtime, id_)
+                assert not is_paused(runtime)
+                return row_of(runtime.journal, id_)["state"] == "delivered"
+
+            until(is_delivered)
+            assert (len(gone.asked), len(clint.asked)) == (1, 1)
+
+    with runtime.journal.database.read() as connection:
+        codes = connection.scalars(select(attempts.c.code).order_by(attempts.c.number)).all()
+    assert codes == ["destination.url_changed", "clint.ok"]
 
 
 def test_a_new_key_of_an_account_is_used_and_its_limits_stay(runtime: Runtime, other: Runtime) -> None:

@@ -51,7 +51,7 @@ def test_what_needs_a_person_is_left_as_asked(database_url: str) -> None:
         with journal.database.read() as connection:
             dead, held = causes.dead(connection), causes.held(connection)
             waiting = causes.destination_facts(connection, "default", [])
-            assert causes.is_waited_for(connection, "default")
+            assert causes.waited_for(connection) == ["default"]
         assert sum(one.number for one in dead) == 24
         assert len(dead) == 9
         assert [one.number for one in held] == [10]

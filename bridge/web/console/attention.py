@@ -156,6 +156,7 @@ def _listening() -> frozenset[str]:
 
 _TITLES = {
     Kind.PAUSED: N_("Destination {about} is paused"),
+    Kind.UNSET: N_("Destination {about} is not connected to Clint"),
     Kind.CIRCUIT: N_("Destination {about} fails for several customers"),
     Kind.MAPPING: N_("The file of mapping {about} has an error and is not used"),
     Kind.REFUSED: N_("An active mapping can't run in this version"),
@@ -206,6 +207,7 @@ def concern_of(cause: Cause) -> str:
 _BY_ABOUT = {
     Kind.PAUSED: {"destination.resumed", "destination.changed"},
     Kind.CIRCUIT: {"destination.resumed", "destination.paused", "destination.changed"},
+    Kind.UNSET: {"destination.added", "destination.changed"},
     Kind.HELD: {"account.changed", "account.removed", "account.added"},
     Kind.MAPPING: {"mapping.saved", "mapping.restored", "mapping.switched_on", "mapping.switched_off"},
     Kind.UNHEARD: {"account.removed"},
