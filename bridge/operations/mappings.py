@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from bridge.errors import MappingChanged, UsageError
@@ -122,6 +123,30 @@ def changed(before: str, after: str) -> tuple[int, int]:
     """
     lines = difference(before, after)[2:]
     return sum(line.startswith("+") for line in lines), sum(line.startswith("-") for line in lines)
+
+
+def joined(base: str, mine: str, theirs: str) -> str | None:
+    """Return `base` with what two people changed in it; None where both changed the same lines.
+
+    >>> joined("a\\nb\\nc\\n", "x\\nb\\nc\\n", "a\\nb\\nc\\nd\\n")
+    'x\\nb\\nc\\nd\\n'
+    >>> joined("a\\n", "x\\n", "y\\n")
+    """
+    lines = base.splitlines(keepends=True)
+    changes = sorted({*_changes(lines, mine), *_changes(lines, theirs)})
+    for (start, end, _), (after, after_end, _) in pairwise(changes):
+        if after < end or (start, end) == (after, after_end):
+            return None
+    for start, end, new in reversed(changes):
+        lines[start:end] = new
+    return "".join(lines)
+
+
+def _changes(lines: list[str], text: str) -> list[tuple[int, int, tuple[str, ...]]]:
+    """Return which lines a text has otherwise, each with what stands in their place."""
+    after = text.splitlines(keepends=True)
+    found = difflib.SequenceMatcher(None, lines, after, autojunk=False).get_opcodes()
+    return [(start, end, tuple(after[at:to])) for kind, start, end, at, to in found if kind != "equal"]
 
 
 _ENABLED = re.compile(r"^enabled:[^\n#]*?(?=[ \t]*(#[^\n]*)?$)", re.MULTILINE)

@@ -375,6 +375,52 @@ def test_a_session_that_ended_keeps_what_was_typed(console: Console) -> None:
     assert 'target="_blank"' in stale.text
 
 
+@pytest.mark.parametrize("has_cookie", [True, False])
+def test_a_form_that_waited_for_a_sign_in_is_sent_once(console: Console, has_cookie: bool) -> None:
+    """Whether the browser still had the cookie of the session or not, the first “Send it again” is taken."""
+    browser, where = console.operator(), "/connections/destinations/default/pause"
+    token = browser.token()
+    console.clock.go(13 * 3600)
+    if not has_cookie:
+        browser._client.delete_cookie("bridge_session")
+    refused = browser._client.post(where, data={"csrf_token": token, "why": "x"}, headers={**HTML, **HERE})
+    form = form_of(refused, where)
+    assert 'href="/login' in refused.text
+    assert browser.sign_in().status_code == 302
+    sent = browser._client.post(where, data=dict(form.fields), headers={**HTML, **HERE})
+
+    assert (refused.status_code, sent.status_code) == (401 if has_cookie else 400, 303)
+    assert actions(console)[0] == ("operator Ana", "destination.paused")
+
+
+def test_a_form_of_another_persons_session_is_not_sent(console: Console) -> None:
+    """Nor is one of the own session without the browser's word that a page of the console sent it."""
+    browser, where = console.operator(), "/connections/destinations/default/pause"
+    token = browser.token()
+    console.clock.go(13 * 3600)
+    browser.sign_in()
+    unsaid = browser._client.post(where, data={"csrf_token": token}, headers=HTML)
+    browser.sign_in(name="Bia")
+    of_ana = browser._client.post(where, data={"csrf_token": token}, headers={**HTML, **HERE})
+
+    assert (unsaid.status_code, of_ana.status_code) == (400, 400)
+    assert "destination.paused" not in [action for _, action in actions(console)]
+
+
+def test_a_kept_form_says_how_to_come_in_without_a_password(sqlite_url: str, tmp_path: Path) -> None:
+    """The address with the token opens the console again, and the form is then taken."""
+    where = "/connections/destinations/default/pause"
+    with opened_console(sqlite_url, tmp_path, BRIDGE_CONSOLE_TOKEN=CONSOLE_TOKEN, **OPEN_TO_NOBODY) as console:
+        browser = console.browser()
+        refused = browser._client.post(where, data={"csrf_token": "old", "why": "x"}, headers={**HTML, **HERE})
+        form = form_of(refused, where)
+        browser.get(f"/?token={CONSOLE_TOKEN}")
+        sent = browser._client.post(where, data=dict(form.fields), headers={**HTML, **HERE})
+
+    assert "?token=… in another tab" in refused.text
+    assert sent.status_code == 303
+
+
 @pytest.mark.parametrize(
     ("path", "fields"),
     [

@@ -654,6 +654,35 @@ def test_a_destination_counts_as_connected_once_something_answered(console: Cons
         assert done(console)[-1] == "destination.trusted"
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("https://clint.invalid/a", "Nothing answered at that address"),
+        ("http://127.0.0.1:{port}/a", "Nothing answered at that address"),
+        ("{clint}/nobody", "Clint did not take it"),
+    ],
+)
+def test_a_test_that_nothing_answers_says_so(console: Console, me: Browser, url: str, says: str) -> None:
+    """Where nothing answered, Clint refused nothing, and a code is no answer."""
+    with Served(ClintSimulator().app) as served, closed_port() as port:
+        where = url.format(port=port, clint=served.url)
+        tested = me.post("/connections/new-destination", name="default", url=where).location
+        page = me.post(tested, body='{"email": "a@example.com"}', confirmed="on").text
+
+    assert [one for one in ("Nothing answered at that address", "Clint did not take it") if one in page] == [says]
+    assert re.findall(r"clint\.(?:dns|connection|removed)", page) == []
+
+
+def test_a_new_url_to_which_nothing_goes_yet_leads_to_its_test(console: Console, me: Browser) -> None:
+    """As the first one does: until something answers there the destination does not count as connected."""
+    first = me.post("/connections/new-destination", name="default", url=URL)
+    console.clock.go(1)
+    second = me.post("/connections/destinations/default/url", url=NEW_URL)
+
+    assert first.location == second.location == "/connections/destinations/default/test"
+    assert "send a test here" in me.get(second.location).text
+
+
 def test_a_url_that_is_none_of_clints_integrations_is_warned_of_first(
     sqlite_url: str, tmp_path: Path, environ: dict[str, str]
 ) -> None:

@@ -9,14 +9,16 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from werkzeug.test import TestResponse
 
 from bridge.crypto import new_key
 from bridge.journal import audit, revisions
 from bridge.model import DeliveryState
 from bridge.pipeline.active_mappings import MappingFiles
 from bridge.simulator.clint.account import INTEGRATIONS
-from tests.console import Console, finish_jobs, opened_console
+from tests.console import Browser, Console, finish_jobs, opened_console
 from tests.factories import incoming, keep, owe, put_in_state
+from tests.forms import form_of
 
 SAMPLES = Path(__file__).parents[2] / "mappings" / "samples"
 GOOD = """events: [PAYMENT_RECEIVED]
@@ -156,6 +158,73 @@ def test_somebody_elses_save_is_not_overwritten(console: Console) -> None:
     assert "at_least: 7" in page.text
     assert newest(console).text == passing(console)
     assert f'name="base" value="{newest(console).id}"' in page.text
+
+
+DESCRIBED = f"description: Paga\n{GOOD}"
+
+
+def saved(console: Console, text: str) -> None:
+    """Let another person save a text."""
+    answer = console.operator().post("/mappings/cobranca", text=text, base=newest(console).id, anyway="on")
+    assert answer.status_code == 303
+
+
+def second_save(console: Console, theirs: str, **mine: str) -> tuple[Browser, TestResponse]:
+    """Let one save in the form what another one changed meanwhile; return the browser and the page that says so."""
+    saved(console, DESCRIBED)
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"), "/draft")
+    form.fill(**mine)
+    change = form_of(form.press(browser, "See what changes"))
+    saved(console, theirs)
+    change.fields.append(("anyway", "on"))
+    return browser, change.press(browser, "Save")
+
+
+def test_two_changes_by_the_form_are_joined(console: Console) -> None:
+    """The second of two stays in the form, which has both changes, and saves them after one more look."""
+    browser, page = second_save(console, DESCRIBED.replace("at_least: 5", "at_least: 7"), description="Paga no dia")
+    form = form_of(page, "/draft")
+    change = form_of(form.press(browser, "See what changes"))
+    change.fields.append(("anyway", "on"))
+    change.press(browser, "Save")
+
+    assert page.status_code == 409
+    assert "Ana saved another revision" in page.text
+    assert (form["description"], form["row-0-value"]) == ("Paga no dia", "7.00")
+    assert "description: Paga no dia" in (newest(console).text or "")
+    assert "at_least: 7" in (newest(console).text or "")
+
+
+def test_two_changes_of_one_place_leave_the_person_in_the_form(console: Console) -> None:
+    """It has the own text, and says that a save undoes the other."""
+    theirs = DESCRIBED.replace("Paga", "Recebida")
+    _, page = second_save(console, theirs, description="Paga no dia")
+    form = form_of(page, "/draft")
+
+    assert page.status_code == 409
+    assert form["description"] == "Paga no dia"
+    assert form["base"] == str(newest(console).id)
+    assert "Recebida" in page.text
+    assert newest(console).text == theirs
+
+
+def test_a_draft_is_not_taken_for_what_is_active(console: Console) -> None:
+    """With an error in it the mapping runs well all the same; the page says that the draft is not saved."""
+    browser = console.operator()
+    saved(console, DESCRIBED)
+    file_of(console).write_text(f"{DESCRIBED}# by hand\n")
+    form = form_of(browser.get("/mappings/cobranca?tab=yaml"), "/draft")
+    draft = form.press(browser, "YAML")
+    form.fill(text=DESCRIBED.replace("money(", "mony("))
+    wrong = form.press(browser, "YAML")
+
+    for page in (draft, wrong):
+        assert "Switched on" in page.text
+        assert "Broken" not in page.text
+        assert "What is active stays so" in page.text
+    assert "not saved yet" not in draft.text
+    assert "not saved yet" in wrong.text
 
 
 def test_a_file_that_somebody_edits_is_not_overwritten(console: Console) -> None:

@@ -18,7 +18,7 @@ from bridge.journal.schema import audit as audit_table
 from bridge.journal.users import LINK_LASTS_MS, UserRole, UserState
 from bridge.operations import users as operations
 from bridge.web.console.signin import TRIES
-from tests.console import PASSWORD, QUICK, VIEWER, Browser, Console, opened_console
+from tests.console import HTML, PASSWORD, QUICK, VIEWER, Browser, Console, opened_console
 from tests.databases import on_both
 from tests.factories import NOW_MS, opened_journal
 
@@ -104,6 +104,20 @@ def test_an_invited_person_chooses_a_password_and_signs_in_with_it(console: Cons
     ]
     with console.journal.database.read() as connection:
         assert EMAIL not in str(connection.execute(select(audit_table)).all())
+
+
+def test_who_has_an_own_password_is_led_back_in(sqlite_url: str, tmp_path: Path) -> None:
+    """Also without BRIDGE_PASSWORD a form whose session is over comes with the link to sign in."""
+    settings = {"BRIDGE_PASSWORD": "", "BRIDGE_VIEWER_PASSWORD": "", "BRIDGE_CONSOLE_TOKEN": "k" * 43}
+    with opened_console(sqlite_url, tmp_path, **settings) as console:
+        local = console.browser()
+        local.get(f"/?token={'k' * 43}")
+        local.post("/people", email=EMAIL, name="Bia", role="operator")
+        fields, headers = {"csrf_token": "old", "why": "x"}, {**HTML, "Sec-Fetch-Site": "same-origin"}
+        page = console.browser()._client.post("/connections/destinations/default/pause", data=fields, headers=headers)
+
+    assert page.status_code == 400
+    assert re.findall(r'href="(/login)[^"]*" target="_blank"', page.text) == ["/login"]
 
 
 @pytest.mark.parametrize(

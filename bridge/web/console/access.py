@@ -77,10 +77,21 @@ def check_form() -> None:
     """Raise FormRefused unless a form of this session sent the request."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         raise FormRefused(N_("the form came from another site"))
+    token = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token")
+    if not _is_token(token) and not (is_from_here() and _is_token(token, _BEFORE)):
+        raise FormRefused(hint=N_("load the page again and repeat it"))
+
+
+_BEFORE = "token_before"
+"""The part of a session that holds the form token that the browser had before the sign-in."""
+
+
+def _is_token(token: str | None, kept_as: str | None = None) -> bool:
     try:
-        validate_csrf(request.headers.get("X-CSRF-Token") or request.form.get("csrf_token"))
+        validate_csrf(token, token_key=kept_as)
     except ValidationError:
-        raise FormRefused(hint=N_("load the page again and repeat it")) from None
+        return False
+    return True
 
 
 def is_from_here() -> bool:
@@ -268,11 +279,14 @@ def begin_session(who: Person) -> None:
         if who.user:
             users.note_sign_in(connection, who.user.id, now_ms)
         entry = audit.note(connection, who.actor, audit.SIGNED_IN, who.user.key if who.user else "", now_ms)
+    whose = {"user": who.user.id} if who.user else {"role": who.role.value, "name": who.name}
+    # A form that waits in another tab for this sign-in can then be sent; one of another person's session can't.
+    is_own = "entry" not in session or whose.items() <= session.items()
+    token = session.get("csrf_token") if is_own else None
     session.clear()
     session.permanent = True
     until_ms = now_ms + int(SESSION_LASTS.total_seconds() * 1000)
-    whose = {"user": who.user.id} if who.user else {"role": who.role.value, "name": who.name}
-    session.update(until_ms=until_ms, entry=entry, **whose)
+    session.update(until_ms=until_ms, entry=entry, **whose, **({_BEFORE: token} if token else {}))
 
 
 def has_session(app: Flask, environ: WSGIEnvironment) -> bool:

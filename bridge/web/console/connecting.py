@@ -461,8 +461,9 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
         layout.flash_message(_("Destination {name} is saved. Nothing was sent to it yet: send a test here.", name=name))
         return layout.go("console.connections.test_form", name=name)
     if not waiting:
-        layout.flash_message(_("The new URL of {name} is saved. No delivery was waiting.", name=name))
-        return layout.go("console.connections.show")
+        text = _("The new URL of {name} is saved. Nothing was sent to it yet: send a test here.", name=name)
+        layout.flash_message(text)
+        return layout.go("console.connections.test_form", name=name)
     text = ngettext(
         "The new URL of {name} is saved; {n} delivery goes on.",
         "The new URL of {name} is saved; {n} deliveries go on.",

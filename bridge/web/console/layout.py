@@ -250,7 +250,7 @@ def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValu
         with suppress(JournalError):
             g.person = signed_in()
     came_from = _came_from() if status < 500 and status != 404 else ""
-    asks_in = status in {400, 401, 403} and g.get("person") is None and access.has_password
+    asks_in = status in {400, 401, 403} and g.get("person") is None and _may_sign_in()
     sign_in = url_for("console.signin.form", next=came_from or None) if asks_in else ""
     kept = _kept_form() if isinstance(error, FormRefused | NotSignedIn) else []
     values = {"error": error, "came_from": came_from, "sign_in": sign_in, "kept": kept}

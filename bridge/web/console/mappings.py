@@ -36,7 +36,7 @@ from bridge.messages import N_, _, ngettext
 from bridge.operations import bulk
 from bridge.operations.accounts import without_mapping
 from bridge.operations.effects import effect_of
-from bridge.operations.mappings import changed, copied, difference, file_text, save, switched, writes_files
+from bridge.operations.mappings import changed, copied, difference, file_text, joined, save, switched, writes_files
 from bridge.operations.overlaps import Overlap, overlaps
 from bridge.settings import DEFAULT
 from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
@@ -128,15 +128,23 @@ def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
 
 
 def _about(name: str, text: str, base: int, mapping: Mapping | None) -> dict[str, Any]:
-    """Return what every page of a mapping's text shows; a mapping that was never saved has no revision."""
+    """Return what every page of a mapping's text shows; a mapping that was never saved has no revision.
+
+    The text may be a draft or a file's: `running` is what is active, whatever the page shows.
+    """
+    with runtime.journal.database.read() as connection:
+        active = _text(revisions.newest(connection, name))
+    is_active = written(active) == written(text)
     return {
         "name": name,
+        "is_active": is_active,
+        "running": mapping if is_active or not base or _replaced(name) else read(name, active).mapping,
         "base": base,
         "mapping": mapping,
         "title": (mapping.description if mapping else "") or layout.mapping_title(name),
         "fresh": not base and not _replaced(name),
         "in_file": writes_files(runtime.journal, directory()),
-        "file_differs": base and file_text(directory(), name) not in {None, text},
+        "file_differs": base and file_text(directory(), name) not in {None, active},
         "replaces": _replaced(name),
         "unsaved": None,
     }
@@ -341,8 +349,7 @@ def _drafted(name: str, base: int, step: str) -> ResponseReturnValue:
     elif fresh:
         text = with_tests(text, name)
     if read(name, text).mapping is None:
-        shows = _form if given.get("tab") == "form" else _editor
-        return shows(name, text, base, 422, refused="lint")
+        return _shows()(name, text, base, 422, refused="lint")
     return _change(name, text, base)
 
 
@@ -448,7 +455,7 @@ def _not_saved(name: str, base: int, refused: str) -> ResponseReturnValue:
     if refused == "changed":
         return _changed(name, text, base, _given().get("error", ""))
     if refused == "lint" or read(name, text).mapping is None:
-        return _editor(name, text, base, 422, refused="lint")
+        return _shows()(name, text, base, 422, refused="lint")
     return _change(name, text, base, 422, refused="tests")
 
 
@@ -491,9 +498,28 @@ def _changed(name: str, text: str, base: int, error: str) -> ResponseReturnValue
         before = revisions.get(connection, base) if base else None
     whose = newest if newest is not None and newest.id != base else None
     lines = difference(_text(before), _text(whose)) if whose else []
+    more: dict[str, Any] = {"whose": whose, "lines": lines, "error": error}
     # The form carries the newest revision now: the person has seen what it changed.
     fresh = newest.id if newest else 0
-    return _editor(name, text, fresh, 409, refused="changed", whose=whose, lines=lines, error=error)
+    if whose and before and _shows() is _form:
+        both = joined(_text(before), text, _text(whose))
+        if both and read(name, both).mapping and _has_form(both):
+            return _form(name, both, fresh, 409, refused="joined", **more)
+    return _shows()(name, text, fresh, 409, refused="changed", **more)
+
+
+def _shows() -> abc.Callable[..., ResponseReturnValue]:
+    """Return what shows a text that was not taken: the form or the editor, whichever the person works in."""
+    given = _given()
+    return _form if (given.get("came") or given.get("tab")) == "form" else _editor
+
+
+def _has_form(text: str) -> bool:
+    try:
+        read_form(text)
+    except NotEditable:
+        return False
+    return True
 
 
 def overlaps_of(mapping: Mapping) -> list[Overlap]:
@@ -535,7 +561,7 @@ def switch(name: str) -> ResponseReturnValue:
     if before and (_missing(before) or ("confirmed" not in request.form and overlaps_of(before))):
         return layout.go("console.mappings.switching", name=name)
     text = switched(active.text or "", on=on)
-    shown = {"text": text, "base": str(active.id), "tab": "yaml"}
+    shown = {"text": text, "base": str(active.id), "tab": "yaml", "came": "form"}
     # As an inactive one: a mapping with an error of its values can be switched off.
     found = parse_mapping(text, f"{name}.yaml", replace(runtime.setup, active=not on))
     if found.mapping is None or found.mapping.enabled is not on:
