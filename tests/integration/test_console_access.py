@@ -412,10 +412,11 @@ def test_a_kept_form_says_how_to_come_in_without_a_password(sqlite_url: str, tmp
     where = "/connections/destinations/default/pause"
     with opened_console(sqlite_url, tmp_path, BRIDGE_CONSOLE_TOKEN=CONSOLE_TOKEN, **OPEN_TO_NOBODY) as console:
         browser = console.browser()
-        refused = browser._client.post(where, data={"csrf_token": "old", "why": "x"}, headers={**HTML, **HERE})
+        headers = {**HTML, **HERE, "Accept-Language": "en"}
+        refused = browser._client.post(where, data={"csrf_token": "old", "why": "x"}, headers=headers)
         form = form_of(refused, where)
         browser.get(f"/?token={CONSOLE_TOKEN}")
-        sent = browser._client.post(where, data=dict(form.fields), headers={**HTML, **HERE})
+        sent = browser._client.post(where, data=dict(form.fields), headers=headers)
 
     assert "?token=… in another tab" in refused.text
     assert sent.status_code == 303
