@@ -36,10 +36,8 @@ TIMEOUT_PERSON_S = 900.0
 
 def _money(_context: click.Context, parameter: click.Parameter, text: str) -> Decimal:
     value = amount(text)
-    if value is None:
-        raise click.BadParameter(
-            _("must be an amount such as 10.00 or 1.100,50, got {text!r}", text=text), param=parameter
-        )
+    if isinstance(value, Message):
+        raise click.BadParameter(value.text(), param=parameter)
     return value
 
 

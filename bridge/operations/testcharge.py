@@ -26,7 +26,7 @@ from bridge.journal import Journal, events, queries
 from bridge.journal.queries import Row
 from bridge.mapping import Mapping
 from bridge.mapping.explain import integrations_of
-from bridge.mapping.values import BadValue, as_decimal, first_email, two_readings
+from bridge.mapping.values import first_email, number_fault, typed_number
 from bridge.mapping.values import phone as as_phone
 from bridge.messages import N_, Message, message
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel
@@ -71,17 +71,19 @@ def _heard(mappings: Iterable[Mapping], account: str, billing_type: str) -> list
     return heard
 
 
-def amount(text: str) -> Decimal | None:
-    """Return an amount in reais with two decimals at most; None for another text and for an ambiguous amount.
+def amount(text: str) -> Decimal | Message:
+    """Return an amount in reais with two decimals at most, or what is wrong with the text.
 
-    >>> amount("1.000,00"), amount("10.50"), amount("1.000"), amount("0")
-    (Decimal('1000.00'), Decimal('10.50'), None, None)
+    >>> amount("1.000,00"), amount("10.50"), str(amount("1.000"))
+    (Decimal('1000.00'), Decimal('10.50'), '“1.000” can be read in two ways; write 1000 or 1.00')
     """
-    try:
-        value = as_decimal(text)
-    except BadValue:
-        return None
-    return value if not two_readings(text) and 0 < value < 1_000_000 and value == round(value, 2) else None
+    if fault := number_fault(text, is_amount=True):
+        return fault
+    value = typed_number(text)
+    if 0 < value < 1_000_000 and value == round(value, 2):
+        return value
+    what = N_("“{got}” can't be charged; write more than zero and less than a million, with two decimals at most")
+    return message(what, got=text)
 
 
 def contact_faults(email: str, phone: str) -> dict[str, Message]:

@@ -401,8 +401,8 @@ def test_a_mapping_must_listen_to_charges(site: Site, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--value", "0"), "must be an amount such as 10.00"),
-        (("--value", "dez"), "must be an amount such as 10.00"),
+        (("--value", "0"), "“0” can't be charged"),
+        (("--value", "dez"), "“dez” is no number"),
         (("--split", "carteira"), "must be like WALLET:20%"),
         (("--split", "c0c1688f:120%"), "must be like WALLET:20%"),
         (("--installments", "22"), "22 is not in the range"),

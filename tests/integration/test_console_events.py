@@ -163,6 +163,39 @@ def test_a_dead_delivery_is_explained_with_cause_and_mend(console: Console) -> N
     assert f"/events/{id_}/deliveries/{dead}/discard" in page
 
 
+def test_a_mapping_that_failed_is_a_link(console: Console) -> None:
+    """Where a page says to fix a mapping, it leads there; one that is gone is a name, and so for who can't open it."""
+    id_ = processed(console)
+    for mapping in ("cobranca", "removida"):
+        owed = owe(console.journal, event_id=id_, mapping=mapping)
+        put_in_state(console.journal, owed, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+    browser = console.operator()
+    asked = "/attention/confirm?decision=retry&code=clint.http_422&destination=default"
+
+    for path in (f"/events/{id_}", "/attention", asked):
+        page = browser.get(path).text
+        assert 'href="/mappings/cobranca"' in page
+        assert "removida" in page
+        assert 'href="/mappings/removida"' not in page
+
+
+@pytest.mark.parametrize("language", ["pt", "en"])
+def test_amounts_of_the_filter_are_read_as_in_every_form(console: Console, language: str) -> None:
+    """One way to read them and one way to say what is wrong, with the reader's own comma or point."""
+    browser = console.operator(language)
+    example, one = ("129,90", "1,00") if language == "pt" else ("129.90", "1.00")
+
+    def fault(value: str) -> str:
+        found = re.search(r'id="value_from-fault">([^<]*)', browser.get(f"/events?value_from={value}").text)
+        return found[1] if found else ""
+
+    assert fault("1.000.000") == fault("1,100.50") == fault("R$ 1.100,50") == ""
+    assert example in fault("abc")
+    assert "“1.000”" in fault("1.000")
+    assert f"1000 {'ou' if language == 'pt' else 'or'} {one}." in fault("1.000")
+    assert "“-5”" in fault("-5")
+
+
 def test_what_needs_a_person_stands_first(console: Console) -> None:
     """Before what is under way and what was delivered, whatever came later."""
     id_ = processed(console)

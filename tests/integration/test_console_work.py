@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from werkzeug.security import generate_password_hash
 from bridge.journal import jobs, notices
 from bridge.journal.clock import system_clock_ms
 from bridge.messages import Message
-from bridge.model import NoticeLevel
+from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations.testcharge import Seen, amount
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import INTEGRATIONS
@@ -25,7 +26,7 @@ from bridge.web.console.charts import MOST_BARS, OF_CHARGES, reconciled
 from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, start
 from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, finish_jobs, opened_console
-from tests.factories import NOW_MS, noticed, until
+from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state, until
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator, ClintSimulator
 
@@ -296,6 +297,7 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     assert '<svg class="bars"' in report
     assert as_csv.splitlines()[0].startswith("account,day,status,charges,missing")
     assert charge in charges
+    assert re.findall(r'<a href="#(\w+)">1</a>', report) == ["behind", "behind"]  # the tile and the day
     assert as_json["behind"][0]["id"] == charge
     assert browser.get(f"{begun.location}/report.xml").status_code == 404
     assert "1 event would be made" in preview
@@ -307,6 +309,36 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     assert "1 event handed to the workers" in done
     assert "1 came meanwhile" in again
     assert today[:4] in browser.get("/reconcile").text
+
+
+def test_a_charge_that_was_not_delivered_is_named(console: Console, asaas: AsaasSimulator) -> None:
+    """The numbers lead to it, and it to its event; the CSV of charges has it, and a report of before had none."""
+    charge = asaas.has_payment(asaas.has_customer()["id"], 100.0, description="Mensalidade")
+    body = {"id": "evt_1", "event": "PAYMENT_CREATED", "payment": charge}
+    made = incoming(key="evt_1", name="PAYMENT_CREATED", object_id=charge["id"], body=json.dumps(body))
+    (event_id,) = keep(console.journal, made)
+    dead = owe(console.journal, event_id=event_id, object_id=charge["id"])
+    put_in_state(console.journal, dead, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+    browser = console.operator()
+    today = Calendar().now.date().isoformat()
+    begun = browser.post("/reconcile", account="default", by="created", since=today, until=today)
+    finish_jobs(WAIT_S)
+    report = browser.get(begun.location).text
+    result = browser.get(f"{begun.location}/report.json").get_json()
+    with console.journal.database.write() as connection:
+        del result["dead"]
+        old = jobs.begin(connection, "reconcile", "default", {"account": "default"}, "Ana", NOW_MS)
+        jobs.finish(connection, old, NOW_MS, result)
+    before = browser.get(f"/work/{old}").text
+
+    assert result["totals"]["dead"] == 1
+    assert re.findall(r'<a href="#(\w+)">1</a>', report) == ["dead", "dead"]  # the tile and the day
+    shown = report[report.index('id="dead"') :]
+    assert f'href="/events/{event_id}"' in shown
+    assert "Mensalidade" in shown
+    assert charge["id"] in browser.get(f"{begun.location}/report.charges.csv").text
+    assert '"#dead"' not in before
+    assert browser.get(f"/work/{old}/report.charges.csv").status_code == 200
 
 
 @pytest.mark.parametrize(("language", "shown"), [("pt", "Recebida"), ("en", "Received")])
@@ -395,9 +427,11 @@ def test_a_test_charge_says_why_no_event_came(console: Console) -> None:
     ("changes", "says"),
     [
         ({"account": "nobody"}, "Choose an account"),
-        ({"value": "viel"}, "“viel” is none"),
-        ({"value": "1.000"}, "“1.000” may mean a thousand or one"),
-        ({"value": "0"}, "The value must be an amount"),
+        ({"value": "viel"}, "“viel” is no number"),
+        ({"value": "1.000"}, "“1.000” can be read in two ways; write 1000 or 1.00"),
+        ({"value": "-5"}, "“-5” is less than zero"),
+        ({"value": "0"}, "“0” can&#39;t be charged"),
+        ({"value": "1.000.000"}, "“1.000.000” can&#39;t be charged"),
         ({"installments": "99"}, "no such billing type or number"),
     ],
 )
@@ -447,8 +481,9 @@ def test_a_whole_life_is_a_table_and_leaves_nothing_at_asaas(console: Console, a
     ("changes", "says"),
     [
         ({"account": "nobody"}, "Choose an account of the sandbox"),
-        ({"value": "viel"}, "The value must be an amount"),
-        ({"billing_type": "x"}, "the billing type one of the list"),
+        ({"value": "viel"}, "“viel” is no number"),
+        ({"value": "-5"}, "“-5” is less than zero"),
+        ({"billing_type": "x"}, "There is no such billing type"),
         ({"split": "20%"}, "A split must be like"),
     ],
 )
@@ -583,7 +618,8 @@ def test_a_wrong_contact_is_said_at_its_field_and_nothing_is_made(console: Conso
 def test_amounts_are_read_as_people_write_them() -> None:
     """A comma or a point, two decimals, nothing else."""
     assert str(amount(" 10,50 ")) == "10.50"
-    assert [amount(text) for text in ("", "NaN", "0", "-1", "1.005", "1.000", "1000000")] == [None] * 7
+    refused = ("", "NaN", "0", "-1", "1.005", "1.000", "1000000", "1.000.000")
+    assert [text for text in refused if not isinstance(amount(text), Message)] == []
 
 
 def test_lists_are_empty_in_words(console: Console) -> None:

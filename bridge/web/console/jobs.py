@@ -389,7 +389,7 @@ def stop(number: int) -> ResponseReturnValue:
 
 def _event_ids(result: Result) -> set[int]:
     """Return the numbers of the events that the page of a job lists."""
-    numbers = {one.get("event_id") for part in ("previews", "behind") for one in result.get(part, [])[:LISTED]}
+    numbers = {one.get("event_id") for part in ("previews", "behind", "dead") for one in result.get(part, [])[:LISTED]}
     return {number for number in numbers | {one["id"] for one in result.get("made", [])[:LISTED]} if number}
 
 
@@ -404,7 +404,7 @@ def report(number: int, kind: str) -> ResponseReturnValue:
     elif kind == "csv":
         texts, file = [as_csv([dict(result)])], f"{name}.csv"
     elif kind == "charges.csv":
-        texts, file = _charges(result["behind"]), f"{name}-charges.csv"
+        texts, file = _charges([*result["behind"], *result.get("dead", [])]), f"{name}-charges.csv"
     else:
         raise NotFound
     mime = "application/json" if kind == "json" else "text/csv; charset=utf-8"

@@ -15,16 +15,14 @@ from flask.typing import ResponseReturnValue
 from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.errors import BridgeError
 from bridge.formats import Formats
-from bridge.mapping.drafts import amount_fault
 from bridge.mapping.evaluate import spread
-from bridge.messages import N_, Message, _, message
+from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import is_production
 from bridge.operations.testcharge import Seen, TestCharge, amount, contact_faults
 from bridge.web.console import forms, jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import JobContext, Result
-from bridge.web.console.mapping_form import FAULTS
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
 """A job waits this long for the deal: where the bridge pays the charge, and where a person pays it."""
@@ -112,16 +110,6 @@ class PageListener:
 pages = Blueprint("trial", __name__)
 
 
-def _amount_fault(text: str) -> Message:
-    known = FAULTS.get(amount_fault(text))
-    example = Formats(layout.now_ms()).amount("1100.5")
-    return (
-        message(known, got=text)
-        if known
-        else message(N_("The value must be an amount such as {amount}."), amount=example)
-    )
-
-
 @pages.get("/test-charge")
 def form() -> ResponseReturnValue:
     sent = forms.sent()
@@ -157,9 +145,9 @@ def begin() -> ResponseReturnValue:
         return send_back({"account": Message(N_("Choose an account with an API key."))})
     email, phone = (request.form.get(name, "").strip() for name in ("email", "phone"))
     faults = contact_faults(email, phone)
-    if value is None:
-        faults["value"] = _amount_fault(request.form.get("value", ""))
-    if value is None or faults:
+    if isinstance(value, Message):
+        return send_back({**faults, "value": value})
+    if faults:
         return send_back(faults)
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
         wrong = "installments" if billing_type in BILLING_TYPES else "billing_type"
