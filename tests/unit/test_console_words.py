@@ -15,7 +15,7 @@ import bridge
 from bridge.alerts.plan import UNHEARD
 from bridge.errors import BridgeError
 from bridge.journal import audit
-from bridge.messages import N_
+from bridge.messages import LANGUAGES, N_, in_language
 from bridge.model import DeliveryState, Outcome
 from bridge.operations.bulk import BulkAction
 from bridge.operations.explain import Unheard
