@@ -297,7 +297,7 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     assert '<svg class="bars"' in report
     assert as_csv.splitlines()[0].startswith("account,day,status,charges,missing")
     assert charge in charges
-    assert re.findall(r'<a href="#(\w+)">1</a>', report) == ["behind", "behind"]  # the tile and the day
+    assert re.findall(r'<a class="[\w-]+" href="#(\w+)">1</a>', report) == ["behind", "behind"]  # the tile and the day
     assert as_json["behind"][0]["id"] == charge
     assert browser.get(f"{begun.location}/report.xml").status_code == 404
     assert "1 event would be made" in preview
@@ -332,7 +332,7 @@ def test_a_charge_that_was_not_delivered_is_named(console: Console, asaas: Asaas
     before = browser.get(f"/work/{old}").text
 
     assert result["totals"]["dead"] == 1
-    assert re.findall(r'<a href="#(\w+)">1</a>', report) == ["dead", "dead"]  # the tile and the day
+    assert re.findall(r'<a class="[\w-]+" href="#(\w+)">1</a>', report) == ["dead", "dead"]  # the tile and the day
     shown = report[report.index('id="dead"') :]
     assert f'href="/events/{event_id}"' in shown
     assert "Mensalidade" in shown
