@@ -314,6 +314,40 @@ def test_events_without_a_worker_are_said(site: Site) -> None:
     assert [event["state"] for event in found["events"]] == ["received", "received"]
 
 
+@pytest.mark.parametrize("token", [DEFAULT_TOKEN, ""])
+def test_a_charge_of_which_one_delivery_failed_is_no_proof_and_its_deal_is_judged(site: Site, token: str) -> None:
+    """The event that Clint refused is named with its reason; the deal of the others is looked for or asked about."""
+    site.bridge.clint("answers", status=422, times=1, path="/endpoints")
+    try:
+        found = site.try_it(status=1, CLINT_API_TOKEN=token)
+    finally:
+        site.bridge.clint("comes_back")
+    failed = found["problems"][0]
+
+    assert failed["code"] == "trial.delivery_failed"
+    assert "422" in failed["what"]
+    assert "trial.not_delivered" not in codes(found)
+    assert not found["proved"]
+    if token:
+        assert found["deal"]
+    else:
+        assert codes(found)[-1] == "trial.deal_not_looked_at"
+
+
+def test_a_destination_that_is_paused_meanwhile_is_the_reason_of_what_waits(site: Site) -> None:
+    """Nothing is charged once it is paused, and a delivery that found it gone says so."""
+    site.bridge.clint("answers", status=404, times=1, path="/endpoints")
+    try:
+        found = site.try_it("--timeout", "8", status=1)
+        refused = site.commands.run("test-charge")
+    finally:
+        site.bridge.clint("comes_back")
+        site.commands.run("destinations", "resume", "default")
+
+    assert codes(found) == ["trial.destination_waits"]
+    assert (refused.status, "paused" in refused.err) == (2, True)
+
+
 def test_production_is_never_charged_by_accident(site: Site) -> None:
     """A production key needs --production and a person who types that they mean it."""
     before = site.asaas_state()["payments"]
