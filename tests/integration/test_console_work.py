@@ -7,16 +7,20 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.security import generate_password_hash
 
+from bridge.asaas.charges import ChargeRequest
+from bridge.errors import UsageError
 from bridge.journal import jobs, notices
 from bridge.journal.clock import system_clock_ms
 from bridge.messages import Message
 from bridge.model import DeliveryState, NoticeLevel
+from bridge.operations import actions
 from bridge.operations.testcharge import Seen, amount
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import INTEGRATIONS
@@ -639,6 +643,61 @@ def test_a_test_that_no_mapping_listens_to_ends_at_once(console: Console) -> Non
     page = finished(console, browser, "/test-charge", account="default", billing_type="PIX", value="10")
 
     assert "no active mapping of account default listens" in page
+
+
+def test_a_paused_destination_is_said_before_a_test_and_resumed_there(console: Console) -> None:
+    """Nothing is charged while nothing would reach Clint; the test that runs says it too, at once."""
+    browser, now_ms = console.operator(), console.clock()
+    form = {"account": "default", "billing_type": "PIX", "value": "10"}
+    with console.journal.database.write() as connection:
+        number = jobs.begin(connection, "trial", "default", {"value": "10.00", "billing_type": "PIX"}, "Ana", now_ms)
+    resume = "/test-charge/destinations/default/resume"
+    assert resume not in browser.get("/test-charge").text + browser.get(f"/work/{number}").text
+    actions.pause(console.journal, "default", "gone", now_ms)
+
+    for path in ("/test-charge", f"/work/{number}"):
+        assert "Destination default is paused" in browser.get(path).text
+        assert f'action="{resume}"' in browser.get(path).text
+    for path in ("/test-charge", "/test-charge/life"):
+        refused = browser.post(path, form)
+        assert (refused.status_code, "takes deliveries now" in refused.text) == (422, True)
+    with pytest.raises(UsageError):
+        testcharge.TestCharge(
+            console.runtime, "default", ChargeRequest("PIX", Decimal(10), "2030-01-01"), testcharge.PageListener(None)
+        )
+    assert browser.post(resume, work=number).location == f"/work/{number}"
+    assert browser.post(resume).location == "/test-charge"
+    assert resume not in browser.get("/test-charge").text
+
+
+@pytest.mark.parametrize("sees", ["yes", "no"])
+def test_a_test_of_which_a_delivery_failed_says_which_and_asks_for_the_deal(console: Console, sees: str) -> None:
+    """The badge is never that of success, whatever a person sees in Clint."""
+    reason = Message("the destination answered {status}", {"status": 422}).to_json()
+    failed = {"event": 7, "name": "PAYMENT_CREATED", "mapping": "cobranca", "destination": "default"}
+    result = {
+        **{"proved": False, "verdict": "not_confirmed", "asks_person": True, "email": "a@example.com", "deal": None},
+        "causes": [{"code": "trial.delivery_failed", "what": reason, "mend": reason}],
+        "failed": [{**failed, "reason_code": "clint.http_422", "reason": reason}],
+        "delivered": 1,
+    }
+    params = {"value": "10.00", "billing_type": "PIX"}
+    with console.journal.database.write() as connection:
+        number = jobs.begin(connection, "trial", "default", params, "Ana", console.clock())
+        jobs.finish(connection, number, console.clock(), result)
+    browser = console.operator()
+    pages = [browser.get(f"/work/{number}").text, browser.post(f"/work/{number}/deal", sees=sees, follow=True).text]
+
+    assert "Is the deal in Clint?" in pages[0]
+    for page in [*pages, browser.get("/test-charge").text]:
+        assert '<span class="badge good">' not in page
+        assert "Not all delivered" in page
+    for page in pages:
+        assert "1 of 2 deliveries" in page
+        assert 'href="/events/7"' in page
+        assert "Nothing was delivered" not in page
+    with console.journal.database.read() as connection:
+        assert jobs.newest(connection, "trial", console.clock())[0].result["proved"] is False  # type: ignore[index]
 
 
 def test_a_test_that_goes_on_is_shown_instead_of_a_second_one(console: Console) -> None:

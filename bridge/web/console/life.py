@@ -113,6 +113,8 @@ def begin() -> ResponseReturnValue:
         Split.parse(split or "wallet-of-another:1")
     except ValueError:
         return testcharge.send_back({"life-split": Message(N_("A split must be like WALLET:20% or WALLET:10.50."))})
+    if testcharge.stops_of(account)[1]:
+        return testcharge.send_back({"life-account": Message(testcharge.NOTHING_REACHED)})
     if running := jobs.running_job("life", account):
         return running
     params = {
