@@ -38,7 +38,7 @@ from bridge.model import DeliveryState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
 from bridge.operations.proof import Finding, Verdict
 from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
-from bridge.operations.testcharge import PAID_EVENTS, Seen, events_of, refused_at_door, why_no_event
+from bridge.operations.testcharge import PAID_EVENTS, Seen, check_destinations, events_of, refused_at_door, why_no_event
 from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.pipeline.decide import plan_event
 from bridge.pipeline.wanted import read_payload
@@ -197,6 +197,7 @@ class Life:
 
         Raise UsageError for a production key, SettingsError without a key, and NotFound where no step can be done.
         """
+        check_destinations(runtime, account)
         self._charges = Charges(client_of(runtime, account))
         if is_production(runtime, account):
             what = N_("{key} belongs to production, where charges can't be paid, refunded and removed as a test")
