@@ -87,6 +87,14 @@ def test_the_list_says_what_became_of_each_event(console: Console) -> None:
     assert "ana@example.com" not in page
 
 
+@pytest.mark.parametrize(("origin", "was_sent"), [(Origin.WEBHOOK, True), (Origin.BACKFILL, False)])
+def test_a_body_is_called_asaass_only_where_asaas_sent_it(console: Console, origin: Origin, was_sent: bool) -> None:
+    """What was brought in is made from the charge, and Asaas's log has nothing like it."""
+    page = console.operator().get(f"/events/{processed(console, origin=origin)}").text
+
+    assert ("Body as Asaas sent it" in page) is was_sent
+
+
 def test_an_empty_journal_says_what_to_look_at(console: Console) -> None:
     """Nothing yet and nothing found are different things."""
     browser = console.operator()

@@ -208,6 +208,8 @@ def test_the_webhook_is_registered_after_a_look(console: Console, asaas: AsaasSi
     assert "No webhook leads to the bridge" in before
     assert "Keep this token now" in done.text
     assert "http://127.0.0.1:9/webhooks/asaas" in after
+    assert 'value="http://127.0.0.1:9"' in after  # or who only adjusts the events would have to type the address again
+    assert 'name="url" type="url" placeholder="https://bridge.example.com" value=""' in before
     assert "Keep this token now" not in after
     assert browser.get("/connections/nobody/webhook").status_code == 404
 

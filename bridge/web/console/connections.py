@@ -164,6 +164,8 @@ def webhook(account: str) -> ResponseReturnValue:
         wants = needed_events(_mappings(), account)
         _judge(account, found)
         values |= {"webhooks": found, "needed": wants, "problems": problems(found, wants, account)}
+        if found:
+            values["public_url"] = values["public_url"] or found[0].url.partition("/webhooks/")[0]
     except BridgeError as error:
         values["error"] = error
     return layout.page("webhook.html", **values)
