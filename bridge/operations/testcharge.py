@@ -28,8 +28,8 @@ from bridge.mapping import Mapping
 from bridge.mapping.explain import integrations_of
 from bridge.mapping.values import BadValue, as_decimal, first_email, two_readings
 from bridge.mapping.values import phone as as_phone
-from bridge.messages import N_, Message, message
-from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel
+from bridge.messages import N_, Message, message, read_message
+from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel, Waiting
 from bridge.operations.accounts import client_of, is_production, public_hook_url
 from bridge.operations.proof import Code, Finding, Verdict, Written, strongest
 from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
@@ -58,6 +58,23 @@ class Seen(NamedTuple):
         """Whether it is processed and every delivery has ended."""
         states = [DeliveryState(delivery["state"]) for delivery, _ in self.deliveries]
         return self.event["state"] == EventState.PROCESSED and all(state in FINISHED for state in states)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a delivery waits until a person resumes its destination."""
+        return any(delivery["waiting"] == Waiting.PAUSED for delivery, _ in self.deliveries)
+
+
+def why_undelivered(seen: Iterable[Seen]) -> Problem | None:
+    """Return why the first delivery that is dead or still open did not arrive; None where the journal has no reason."""
+    for one in seen:
+        for delivery, _ in one.deliveries:
+            state, code = DeliveryState(delivery["state"]), delivery["reason_code"]
+            if code and (state is DeliveryState.DEAD or state not in FINISHED):
+                known = find_reason(code)
+                mend = known.todo if known and known.todo else N_("see: bridge events list")
+                return Problem(code, read_message(delivery["reason"]), Message(mend))
+    return None
 
 
 def _heard(mappings: Iterable[Mapping], account: str, billing_type: str) -> list[str]:
@@ -240,7 +257,9 @@ class TestCharge:
         states = {delivery["state"] for one in self.seen for delivery, _ in one.deliveries}
         if not self._have_come():
             self._report_why_not_come()
-        elif DeliveryState.DELIVERED not in states or DeliveryState.DEAD in states:
+        elif problem := why_undelivered(self.seen):
+            self.causes.append(problem)
+        elif DeliveryState.DELIVERED not in states:
             self._blame("trial.not_delivered", N_("nothing was delivered to Clint"), N_("see: bridge events list"))
         elif (clint := self._runtime.clint_api) is None:
             self._show.step("cannot_look")
@@ -266,7 +285,7 @@ class TestCharge:
         return len({name for one in active if one.enabled for name in one.destinations}) > 1
 
     def _wait(self, ends_s: float) -> None:
-        """Show new events until all came, the door refuses a post, or the time is over."""
+        """Show new events until all came, the door refuses a post, a destination is paused, or the time is over."""
         quiet_since_s = time.monotonic()
         while time.monotonic() < ends_s:
             try:
@@ -277,7 +296,8 @@ class TestCharge:
             now_s = time.monotonic()
             if self._show.news(self.seen, self._runtime.clock_ms()):
                 quiet_since_s = now_s
-            if refused or (self._have_come() and now_s - quiet_since_s >= _QUIET_S):
+            is_paused = any(one.is_paused for one in self.seen)
+            if refused or is_paused or (self._have_come() and now_s - quiet_since_s >= _QUIET_S):
                 return
             self._sleep(0.25)
 
@@ -292,6 +312,9 @@ class TestCharge:
 
     def _report_why_not_come(self) -> None:
         waiting = [one for one in self.seen if not one.settled]
+        if problem := why_undelivered(waiting):
+            self.causes.append(problem)
+            return
         if waiting:
             what = N_("events came and were not finished in time: {number}")
             hint = N_("check that a worker runs (bridge up, or bridge worker), and see: bridge events show {event}")

@@ -314,6 +314,29 @@ def test_events_without_a_worker_are_said(site: Site) -> None:
     assert [event["state"] for event in found["events"]] == ["received", "received"]
 
 
+def test_a_paused_destination_is_said_at_once(site: Site) -> None:
+    """Nobody looks for a worker that is missing, nor waits for the time to be over."""
+    site.commands.run("destinations", "pause", "default", "--reason", "parado")
+    try:
+        found = site.try_it("--timeout", "600", status=1)
+    finally:
+        site.commands.run("destinations", "resume", "default")
+    states = [state for name in ("pending", "sending", "retrying") for state in ("--state", name)]
+    until(lambda: not site.commands.run("deliveries", "list", "--json", *states).json)
+
+    assert codes(found) == ["destination.paused"]
+
+
+def test_a_delivery_that_is_dead_is_the_cause_although_another_arrived(site: Site) -> None:
+    """What Clint refused is said, and not that nothing was delivered."""
+    refusal = {"status": 422, "path": "/endpoints", "times": 1}
+    asking.post(f"{site.bridge.clint_url}/_sim/answers", json=refusal).raise_for_status()
+    found = site.try_it(status=1)
+
+    assert codes(found) == ["clint.http_422"]
+    assert {one["state"] for event in found["events"] for one in event["deliveries"]} == {"dead", "delivered"}
+
+
 def test_production_is_never_charged_by_accident(site: Site) -> None:
     """A production key needs --production and a person who types that they mean it."""
     before = site.asaas_state()["payments"]
