@@ -41,6 +41,7 @@ def finish_jobs(timeout_s: float = 30.0) -> None:
 
 
 ANSWERS_WITH_A_PAGE = {
+    "console.signin.enter": "a stranger leaves no row, and what is repeated is only the try",
     "console.mappings_live.preview": "a part of a page, which htmx fetches: the browser has no address of it",
 }
 """The posts that are answered with HTML, each with its reason. All others redirect, so that a reload and the browser's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,23 @@ def test_texts_of_click_are_kept_and_not_asked_for(made: Catalog) -> None:
     assert problems(made, KEYS) == []
     catalogue.update(made, KEYS, set())
     assert "Options" not in made
+
+
+def test_numbers_are_written_with_a_comma_in_portuguese() -> None:
+    """129.90 would be an English number; only a text about a file or a fixed format has a point there."""
+    with_a_point = {
+        str(entry.id)
+        for entry in catalogue.read()
+        for text in (entry.string if isinstance(entry.string, (tuple, list)) else (entry.string,))
+        if entry.id and re.search(r"(?<![\w.])(?<!OFX )\d+\.\d{2}(?!\.?\d)", text)
+    }
+
+    assert with_a_point == {
+        "A part for another wallet, such as WALLET:20% or WALLET:10.50; may be given several times.",
+        "must be like WALLET:20% (1 to 100) or WALLET:10.50",
+        "A split must be like WALLET:20% or WALLET:10.50.",
+        "an amount that is not like -129.90",
+        "this is never equal to {value}; {field} is a number, so write one, such as 50 or 129.90",
+        "value takes a number such as 129.90, got {got}",
+        "{operator} needs a number such as 50 or 129.90, got {got}{hint}",
+    }

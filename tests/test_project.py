@@ -228,6 +228,19 @@ def test_the_hooks_run_what_make_lint_runs() -> None:
     assert [hook["entry"] for hook in hooks] == [line.strip() for line in commands.splitlines()]
 
 
+def macros(template: str) -> list[str]:
+    """Return the names of a template's macros, in order."""
+    return re.findall(r"\{%-? *macro (\w+)", template)
+
+
+def test_no_template_has_two_macros_of_one_name() -> None:
+    """The later one would hide the other, as when two branches add the same."""
+    found = {path.name: macros(path.read_text()) for path in (ROOT / "bridge/web/templates").glob("*.html")}
+
+    assert len(found["parts.html"]) > 20
+    assert [name for name, names in found.items() if len(set(names)) < len(names)] == []
+
+
 def test_the_procfile_names_commands() -> None:
     """Each line of the Procfile starts a command that exists, with options that it knows."""
     for line in (ROOT / "Procfile").read_text().splitlines():

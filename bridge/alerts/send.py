@@ -82,11 +82,9 @@ def _line(item: Item, public_url: str) -> str:
         return "• " + _("{title} ({about}), from {since} until a moment ago", **facts)
     lines = ["• " + _("{title} ({about}), since {since}", **facts)]
     lines += [_("detail: {detail}", detail=read_message(alert.detail))]
-    if link := link_of(alert.code, alert.about, public_url):
-        lines += [words.in_console, link]
-        lines += [_("On a terminal: {todo}", todo=words.todo)] if words.page else []
-    else:
-        lines += [words.todo]
+    link = link_of(alert.code, alert.about, public_url)
+    lines += [words.in_console, *([link] if link else [])]
+    lines += [_("On a terminal: {todo}", todo=words.todo)] if words.page else []
     return "\n  ".join(lines)
 
 
@@ -98,9 +96,8 @@ def brasilia(ms: int, portuguese: str, english: str) -> str:
 
 def more(number: int, public_url: str) -> str:
     """Return the line for problems that a message leaves out."""
-    if public_url:
-        return _("and {number} more: {link}", number=number, link=f"{public_url}/attention")
-    return _("and {number} more: `bridge notices list`", number=number)
+    link = f"{public_url}/attention" if public_url else _("see Needs attention in the console")
+    return _("and {number} more: {link}", number=number, link=link)
 
 
 def link_of(code: str, about: str, public_url: str) -> str:

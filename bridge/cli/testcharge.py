@@ -36,10 +36,8 @@ TIMEOUT_PERSON_S = 900.0
 
 def _money(_context: click.Context, parameter: click.Parameter, text: str) -> Decimal:
     value = amount(text)
-    if value is None:
-        raise click.BadParameter(
-            _("must be an amount such as 10.00 or 1.100,50, got {text!r}", text=text), param=parameter
-        )
+    if isinstance(value, Message):
+        raise click.BadParameter(value.text(), param=parameter)
     return value
 
 
@@ -250,7 +248,11 @@ class RunPrinter(LiveLog):
         """Print the verdict, with the reason of one that is not proved and what fixes it."""
         for problem in run.causes:
             self.print("bridge", f"{plain(problem.what)}; {plain(problem.mend)}", "yellow")
-        self.print("bridge", _(_VERDICTS[run.verdict]), "bold green" if run.proved else "bold red")
+        text = _(_VERDICTS[run.verdict])
+        if run.failed and run.delivered:
+            failed, total = len(run.failed), len(run.failed) + run.delivered
+            text = _("not proved: {failed} of {total} deliveries did not reach Clint", failed=failed, total=total)
+        self.print("bridge", text, "bold green" if run.proved else "bold red")
 
 
 def run_data(run: TestCharge, now_ms: int) -> dict[str, Any]:

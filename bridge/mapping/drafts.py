@@ -37,7 +37,7 @@ from bridge.mapping.parser import parse_mapping
 from bridge.mapping.schema import COMMENT
 from bridge.mapping.spec import NAME
 from bridge.mapping.testing import run
-from bridge.mapping.values import as_decimal, cents, either, folded, or_none, two_readings
+from bridge.mapping.values import as_decimal, cents, folded, number_fault, or_none, typed_number
 from bridge.messages import N_
 
 
@@ -365,28 +365,13 @@ def as_events(names: Sequence[str]) -> tuple[str, ...]:
     return events
 
 
-_AMOUNT_FAULTS = {
-    "unreadable": N_("an amount is a number such as 50 or 129.90, got {amount!r}"),
-    "ambiguous": N_("an amount has two decimals or none, got {amount!r}"),
-    "negative": N_("an amount is not negative, got {amount!r}"),
-}
-
-
-def amount_fault(text: str) -> str:
-    """Return why a text can't be an amount: unreadable, ambiguous or negative; empty where it can be one, or none."""
-    if two_readings(text):
-        return "ambiguous"
-    amount = or_none(as_decimal, text or "0")
-    return "unreadable" if amount is None else "negative" if amount < 0 else ""
-
-
 def as_amount(text: str) -> str:
     """Return an amount as it stands in a file, empty for none; raise UsageError for anything else."""
-    if fault := amount_fault(text):
-        readings = two_readings(text)
-        hint = N_("write {readings}") if readings else None
-        raise UsageError(_AMOUNT_FAULTS[fault], hint=hint, amount=text, readings=either(readings) if readings else "")
-    return format(as_decimal(text), "f") if text else ""
+    if not text:
+        return ""
+    if fault := number_fault(text, is_amount=True):
+        raise UsageError(fault)
+    return format(typed_number(text), "f")
 
 
 def as_cents(text: str) -> int:
@@ -397,7 +382,7 @@ def as_cents(text: str) -> int:
     """
     amount = or_none(cents, as_amount(text.strip()) or "0")
     if amount is None:  # too large for one
-        raise UsageError(_AMOUNT_FAULTS["unreadable"], amount=text)
+        raise UsageError(N_("“{got}” is too large for an amount"), got=text)
     return int(amount * 100)
 
 

@@ -27,6 +27,8 @@ _Converted = TypeVar("_Converted")
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,2})?")
 _BRAZILIAN_NUMBER = re.compile(r"-?(\d{1,3}(\.\d{3}){1,10}|\d{1,30}),\d{1,30}")
+_GROUPED_NUMBER = re.compile(r"-?[1-9]\d{0,2}(?:(?:\.\d{3}){2,10}|(?:,\d{3}){2,10}|(?:,\d{3}){1,10}\.\d{1,30})")
+"""With thousands in groups that nothing else can be: 1.000.000, 1,000,000 and 1,100.50."""
 
 
 class BadValue(ValueError):
@@ -133,6 +135,42 @@ def two_readings(text: str) -> tuple[str, ...]:
         return ()
     whole, cents, third = found.groups()
     return f"{whole}{cents}{third}", f"{whole}.{cents}{'' if third == '0' else f'{third}0'}"
+
+
+def typed_number(text: str) -> Decimal:
+    """Return a number as a person types it into a form or a command; a file has no 1.000.000.
+
+    >>> typed_number("1.000.000"), typed_number("R$ 1.100,50"), typed_number("1,100.50")
+    (Decimal('1000000'), Decimal('1100.50'), Decimal('1100.50'))
+    """
+    plain = text.strip().removeprefix("R$").strip()
+    if not _GROUPED_NUMBER.fullmatch(plain):
+        return as_decimal(text)
+    return Decimal(plain.replace(",", "") if "," in plain else plain.replace(".", ""))
+
+
+_NUMBER_FAULTS = {
+    "unreadable": N_("“{got}” is no number; write one such as 129.90"),
+    "ambiguous": N_("“{got}” can be read in two ways; write {readings}"),
+    "negative": N_("“{got}” is less than zero; write an amount such as 129.90"),
+}
+
+
+def number_fault(text: str, *, is_amount: bool = False) -> Message | None:
+    """Return what is wrong with a number that a person typed; None where it is one, and no amount below zero."""
+    readings = [_as_typed(one) for one in two_readings(text)]
+    number = or_none(typed_number, text)
+    kind = "ambiguous" if readings else "unreadable" if number is None else ""
+    if not kind and is_amount and number is not None and number < 0:
+        kind = "negative"
+    facts = {"got": text, "readings": either(readings)} if readings else {"got": text}
+    return Message(_NUMBER_FAULTS[kind], facts) if kind else None
+
+
+def _as_typed(number: str) -> Text:
+    """Return a number in the way in which the reader's language writes it."""
+    whole, dot, decimals = number.partition(".")
+    return Message(N_("{whole}.{decimals}"), {"whole": whole, "decimals": decimals}) if dot else number
 
 
 def or_none(convert: Callable[[Any], _Converted], value: Any) -> _Converted | None:

@@ -24,7 +24,8 @@ def retry(
     """Send the same payload again, a waiting one now; return the state before.
 
     A stale delivery is sent although a newer event was delivered. With `dead_by_ms` only one that has been dead since
-    then is sent. Raises NotFound, IllegalTransition, ChangedMeanwhile, BodyEmptied.
+    then is sent. One that waits for a paused destination can't be sent sooner.
+    Raises NotFound, IllegalTransition, ChangedMeanwhile, BodyEmptied.
     """
     with journal.database.write() as connection:
         before = _locked(connection, delivery_id, dead_by_ms)
@@ -32,6 +33,11 @@ def retry(
         _note(connection, by, "delivery.retried", delivery_id, now_ms, was=state, **_cause(before))
         change = update(table).where(table.c.id == delivery_id)
         if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
+            place = destinations.load(connection).get(before.destination)
+            if place is not None and place.paused_ms is not None:
+                what = N_("delivery {delivery} waits for the destination {destination}, which is paused")
+                hint = N_("run: bridge destinations resume {destination}")
+                raise IllegalTransition(what, hint=hint, delivery=delivery_id, destination=before.destination)
             connection.execute(change.where(table.c.due_ms.is_not(None)).values(due_ms=now_ms, waiting=None))
         else:
             retention.check_full(connection, [before.event_id])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -22,7 +23,7 @@ from bridge.operations.overlaps import OVERLAP, groups
 from bridge.runtime import Runtime
 
 PAUSED, CIRCUIT = destinations.NOTICES
-UNSET = "destination.not_set"
+UNSET, NO_TOKEN = "destination.not_set", "destination.no_token"
 SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, REFUSED, UNHEARD})
 """Notices of what has a cause of its own here; they are for alerts and for the command line."""
 _DIED_OF_PAUSE = frozenset({"delivery.attempts_spent", "clint.removed", "clint.url", "destination.paused"})
@@ -34,6 +35,38 @@ _FOR_PERSON = frozenset({AsaasKeyMissing.code, AsaasKeyRefused.code, MappingRefu
 UNCONNECTED = frozenset({"account.unset", "destination.unset"})
 """Findings of mappings that name an account or destination which is not set up: before the first destination is there
 all of them have one, and only one thing is missing."""
+
+
+class Stop(NamedTuple):
+    """Why a destination takes no delivery now."""
+
+    destination: str
+    code: str
+    """UNSET, NO_TOKEN, PAUSED or CIRCUIT."""
+    reason: str = ""
+    """Of a pause, as the journal has it."""
+
+
+def stop_of(runtime: Runtime, name: str, kept: Destination | None) -> Stop | None:
+    """Return what keeps deliveries to a destination from being sent now; `kept` is its row. None: nothing does."""
+    if name not in runtime.destinations:
+        return Stop(name, UNSET)
+    if runtime.is_api(name) and runtime.clint_api is None:
+        return Stop(name, NO_TOKEN)
+    if kept is not None and kept.paused_ms is not None:
+        return Stop(name, PAUSED, kept.paused_reason or "")
+    is_shut = kept is not None and kept.state != "closed" and runtime.clock_ms() < kept.until_ms
+    return Stop(name, CIRCUIT) if is_shut else None
+
+
+def stops_for_account(runtime: Runtime, connection: Connection, account: str) -> tuple[list[Stop], bool]:
+    """Return which destinations of an account's active mappings wait for a person, and whether all of them do."""
+    active = (item.mapping for item in runtime.mappings.current(connection))
+    names = {name for one in active if one.enabled and one.account == account for name in one.destinations}
+    kept = destinations.load(connection)
+    found = [stop for name in sorted(names) if (stop := stop_of(runtime, name, kept.get(name)))]
+    stops = [stop for stop in found if stop.code != CIRCUIT]  # the bridge tries one of those by itself
+    return stops, bool(stops) and len(stops) == len(names)
 
 
 def broken_files(runtime: Runtime) -> dict[str, list[Finding]]:

@@ -38,7 +38,15 @@ from bridge.model import DeliveryState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
 from bridge.operations.proof import Finding, Verdict
 from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
-from bridge.operations.testcharge import PAID_EVENTS, Seen, events_of, refused_at_door, why_no_event, why_undelivered
+from bridge.operations.testcharge import (
+    PAID_EVENTS,
+    Seen,
+    check_destinations,
+    events_of,
+    held_back,
+    refused_at_door,
+    why_no_event,
+)
 from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.pipeline.decide import plan_event
 from bridge.pipeline.wanted import read_payload
@@ -197,6 +205,7 @@ class Life:
 
         Raise UsageError for a production key, SettingsError without a key, and NotFound where no step can be done.
         """
+        check_destinations(runtime, account)
         self._charges = Charges(client_of(runtime, account))
         if is_production(runtime, account):
             what = N_("{key} belongs to production, where charges can't be paid, refunded and removed as a test")
@@ -395,7 +404,7 @@ class Life:
                 self._show.news(course.seen, self._runtime.clock_ms())
                 if not course.missing and not course.unfinished:
                     return True
-                if refused or any(one.is_paused for one in course.seen) or time.monotonic() >= course.ends_s:
+                if refused or held_back(course.seen) or time.monotonic() >= course.ends_s:
                     return False
                 self._sleep(LOOK_EVERY_S)
 
@@ -414,10 +423,9 @@ class Life:
                     destination = mapping.destination(name)
                     lines.append(Line(name, None, mapping.name, destination, expected, seen, Verdict.NOT_CONFIRMED))
         stops = "" if course.seen else N_("not begun, because no event of the step “{step}” came")
-        if any(one.is_paused for one in course.unfinished):
+        if held := held_back(course.seen):
             stops = N_("not begun, because a destination of the step “{step}” is paused")
-        if problem := why_undelivered(course.unfinished):
-            reasons = [problem]
+            reasons = [held]
         elif course.unfinished:
             hint = N_("check that a worker runs (bridge up, or bridge worker), and see: bridge events show {event}")
             number, event = len(course.unfinished), course.unfinished[0].event["id"]

@@ -10,7 +10,7 @@ import io
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -196,7 +196,7 @@ class Report:
     """Charges that an interrupted run had already compared."""
 
     def data(self) -> dict[str, Any]:
-        """Return it for `--json`: totals, numbers by day and status, charges that the journal does not know."""
+        """Return it for `--json`: totals, numbers by day and status, the charges that need something, by what it is."""
         totals = Counter(one["verdict"] for one in self.findings)
         days = defaultdict[tuple[str, str], Counter[str]](Counter)
         for one in self.findings:
@@ -213,8 +213,12 @@ class Report:
                 {"day": day, "status": status, "charges": counted.total(), **{name: counted[name] for name in VERDICTS}}
                 for (day, status), counted in sorted(days.items())
             ],
-            "behind": sorted((one for one in self.findings if one["verdict"] in BEHIND), key=itemgetter("day")),
+            "behind": self._of(BEHIND),
+            "dead": self._of({Verdict.DEAD}),
         }
+
+    def _of(self, verdicts: Collection[str]) -> list[Finding]:
+        return sorted((one for one in self.findings if one["verdict"] in verdicts), key=itemgetter("day"))
 
 
 def reconcile(

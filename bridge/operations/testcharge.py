@@ -20,17 +20,18 @@ from bridge.asaas.charges import Charge, ChargeRequest, Charges
 from bridge.asaas.webhooks import Problem, Webhooks, find_ours, option_of, problems
 from bridge.clint.api import ClintApi, Deal
 from bridge.clint.directory import Directory
-from bridge.errors import BridgeError, ClintApiFailed, JournalError, NotFound
+from bridge.errors import BridgeError, ClintApiFailed, JournalError, NotFound, UsageError
 from bridge.http import HttpClient, why_unreached
 from bridge.journal import Journal, events, queries
 from bridge.journal.queries import Row
 from bridge.mapping import Mapping
 from bridge.mapping.explain import integrations_of
-from bridge.mapping.values import BadValue, as_decimal, first_email, two_readings
+from bridge.mapping.values import first_email, number_fault, typed_number
 from bridge.mapping.values import phone as as_phone
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel, Waiting
 from bridge.operations.accounts import client_of, is_production, public_hook_url
+from bridge.operations.causes import stops_for_account
 from bridge.operations.proof import Code, Finding, Verdict, Written, strongest
 from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
 from bridge.reasons import deal_message, find_reason
@@ -59,21 +60,16 @@ class Seen(NamedTuple):
         states = [DeliveryState(delivery["state"]) for delivery, _ in self.deliveries]
         return self.event["state"] == EventState.PROCESSED and all(state in FINISHED for state in states)
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether a delivery waits until a person resumes its destination."""
-        return any(delivery["waiting"] == Waiting.PAUSED for delivery, _ in self.deliveries)
 
-
-def why_undelivered(seen: Iterable[Seen]) -> Problem | None:
-    """Return why the first delivery that is dead or still open did not arrive; None where the journal has no reason."""
-    for one in seen:
-        for delivery, _ in one.deliveries:
-            state, code = DeliveryState(delivery["state"]), delivery["reason_code"]
-            if code and (state is DeliveryState.DEAD or state not in FINISHED):
-                known = find_reason(code)
-                mend = known.todo if known and known.todo else N_("see: bridge events list")
-                return Problem(code, read_message(delivery["reason"]), Message(mend))
+def held_back(seen: Iterable[Seen]) -> Problem | None:
+    """Return which delivery waits until a person resumes its destination, the first of several."""
+    for one in (delivery for each in seen for delivery, _ in each.deliveries):
+        if one["waiting"] == Waiting.PAUSED:
+            what = N_("delivery {delivery} waits for the destination {destination}: {reason}")
+            hint = N_("see: bridge destinations list; it goes on by itself once the destination is resumed")
+            facts = {"delivery": one["id"], "destination": one["destination"]}
+            reason = read_message(one["reason"])
+            return Problem("trial.destination_waits", message(what, **facts, reason=reason), Message(hint))
     return None
 
 
@@ -88,17 +84,31 @@ def _heard(mappings: Iterable[Mapping], account: str, billing_type: str) -> list
     return heard
 
 
-def amount(text: str) -> Decimal | None:
-    """Return an amount in reais with two decimals at most; None for another text and for an ambiguous amount.
+def check_destinations(runtime: Runtime, account: str) -> None:
+    """Raise UsageError where no destination of the account's active mappings takes a delivery before a person acts."""
+    with runtime.journal.database.read() as connection:
+        stops, are_all = stops_for_account(runtime, connection, account)
+    if are_all:
+        known = find_reason(stops[0].code)
+        what = N_("nothing would reach Clint by the destination {destination}: {reason}")
+        hint = N_("see: bridge destinations list")
+        reason = Message(known.means if known else stops[0].code)
+        raise UsageError(what, hint=hint, destination=stops[0].destination, reason=reason)
 
-    >>> amount("1.000,00"), amount("10.50"), amount("1.000"), amount("0")
-    (Decimal('1000.00'), Decimal('10.50'), None, None)
+
+def amount(text: str) -> Decimal | Message:
+    """Return an amount in reais with two decimals at most, or what is wrong with the text.
+
+    >>> amount("1.000,00"), amount("10.50"), str(amount("1.000"))
+    (Decimal('1000.00'), Decimal('10.50'), '“1.000” can be read in two ways; write 1000 or 1.00')
     """
-    try:
-        value = as_decimal(text)
-    except BadValue:
-        return None
-    return value if not two_readings(text) and 0 < value < 1_000_000 and value == round(value, 2) else None
+    if fault := number_fault(text, is_amount=True):
+        return fault
+    value = typed_number(text)
+    if 0 < value < 1_000_000 and value == round(value, 2):
+        return value
+    what = N_("“{got}” can't be charged; write more than zero and less than a million, with two decimals at most")
+    return message(what, got=text)
 
 
 def contact_faults(email: str, phone: str) -> dict[str, Message]:
@@ -197,7 +207,8 @@ class TestCharge:
         listener: TestChargeListener,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Raise SettingsError without a key, and NotFound where no mapping listens to an event of a paid charge."""
+        """Raise SettingsError without a key, NotFound where no mapping listens to an event of a paid charge, and
+        UsageError where all destinations wait for a person."""
         client = client_of(runtime, account)
         self.account = account
         self.order = order
@@ -213,6 +224,10 @@ class TestCharge:
         self.finding: Finding | None = None
         self.detail = ""
         """The finding as the journal keeps one of a delivery."""
+        self.failed: list[tuple[Row, Row]] = []
+        """The deliveries that Clint did not get, each with its event."""
+        self.delivered = 0
+        check_destinations(runtime, account)
         self._needed = _heard([one.mapping for one in runtime.mappings.current()], account, order.billing_type)
         # One of these must come: of the payment, or of the charge where no mapping listens to the payment.
         self._last = [name for name in self._needed if name != _MADE] or self._needed
@@ -225,7 +240,8 @@ class TestCharge:
 
     @property
     def proved(self) -> bool:
-        return self.verdict is Verdict.PROVED
+        """Whether the deal is proved, and nothing of the charge is missing in it."""
+        return self.verdict is Verdict.PROVED and not self.failed
 
     def begin(self) -> None:
         """Make the customer and the charge; without a charge the customer is removed again."""
@@ -254,12 +270,14 @@ class TestCharge:
             self._show.step("paid", status=self.paid)
         with self._show.waiting(self._last):
             self._wait(ends_s)
-        states = {delivery["state"] for one in self.seen for delivery, _ in one.deliveries}
+        came = [(one.event, delivery) for one in self.seen for delivery, _ in one.deliveries]
+        self.failed = [(event, delivery) for event, delivery in came if delivery["state"] == DeliveryState.DEAD]
+        self.delivered = sum(delivery["state"] == DeliveryState.DELIVERED for _, delivery in came)
+        for event, delivery in self.failed:
+            self._blame_failed(event, delivery)
         if not self._have_come():
             self._report_why_not_come()
-        elif problem := why_undelivered(self.seen):
-            self.causes.append(problem)
-        elif DeliveryState.DELIVERED not in states:
+        elif not self.delivered:
             self._blame("trial.not_delivered", N_("nothing was delivered to Clint"), N_("see: bridge events list"))
         elif (clint := self._runtime.clint_api) is None:
             self._show.step("cannot_look")
@@ -296,8 +314,7 @@ class TestCharge:
             now_s = time.monotonic()
             if self._show.news(self.seen, self._runtime.clock_ms()):
                 quiet_since_s = now_s
-            is_paused = any(one.is_paused for one in self.seen)
-            if refused or is_paused or (self._have_come() and now_s - quiet_since_s >= _QUIET_S):
+            if refused or held_back(self.seen) or (self._have_come() and now_s - quiet_since_s >= _QUIET_S):
                 return
             self._sleep(0.25)
 
@@ -310,10 +327,23 @@ class TestCharge:
     def _refused(self) -> list[Problem]:
         return refused_at_door(self._runtime.journal, self.account, self._began_ms)
 
+    def _blame_failed(self, event: Row, delivery: Row) -> None:
+        what = N_("{event}: the mapping {mapping} did not reach {destination}: {reason}")
+        facts = {"mapping": delivery["mapping"], "destination": delivery["destination"]}
+        self._blame(
+            "trial.delivery_failed",
+            what,
+            N_("see: bridge events show {number}"),
+            **facts,
+            event=event["name"],
+            number=event["id"],
+            reason=read_message(delivery["reason"]),
+        )
+
     def _report_why_not_come(self) -> None:
         waiting = [one for one in self.seen if not one.settled]
-        if problem := why_undelivered(waiting):
-            self.causes.append(problem)
+        if held := held_back(waiting):
+            self.causes.append(held)
             return
         if waiting:
             what = N_("events came and were not finished in time: {number}")
@@ -346,7 +376,7 @@ class TestCharge:
                 if error.hint:  # another request would not help
                     self._blame(error.code, error.what, error.hint)
                     return
-            if self.proved and self.deal:
+            if self.verdict is Verdict.PROVED and self.deal:
                 stage = self.stage or Message(N_("unknown"))
                 self._show.step("deal", deal=self.deal.id, stage=stage, status=self.deal.status)
                 return

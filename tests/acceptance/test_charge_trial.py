@@ -83,6 +83,16 @@ class Site:
         state: dict[str, Any] = asking.get(f"{self.bridge.asaas_url}/_sim/state").json()
         return state
 
+    def settle(self) -> None:
+        """Wait until nothing of earlier tests is under way."""
+
+        def under_way() -> bool:
+            listed = [self.commands.run(what, "list", "--json").json for what in ("events", "deliveries")]
+            states = {one["state"] for rows in listed for one in rows}
+            return bool(states & {"received", "pending", "sending", "retrying"})
+
+        until(lambda: not under_way(), 30)
+
     def close(self) -> None:
         """Close the connections."""
         self.asaas_api.close()
@@ -314,27 +324,41 @@ def test_events_without_a_worker_are_said(site: Site) -> None:
     assert [event["state"] for event in found["events"]] == ["received", "received"]
 
 
-def test_a_paused_destination_is_said_at_once(site: Site) -> None:
-    """Nobody looks for a worker that is missing, nor waits for the time to be over."""
-    site.commands.run("destinations", "pause", "default", "--reason", "parado")
+@pytest.mark.parametrize("token", [DEFAULT_TOKEN, ""])
+def test_a_charge_of_which_one_delivery_failed_is_no_proof_and_its_deal_is_judged(site: Site, token: str) -> None:
+    """The event that Clint refused is named with its reason; the deal of the others is looked for or asked about."""
+    site.settle()
+    site.bridge.clint("answers", status=422, times=1, path="/endpoints")
     try:
-        found = site.try_it("--timeout", "600", status=1)
+        found = site.try_it(status=1, CLINT_API_TOKEN=token)
     finally:
+        site.bridge.clint("comes_back")
+    failed = found["problems"][0]
+
+    assert failed["code"] == "trial.delivery_failed"
+    assert "422" in failed["what"]
+    assert "trial.not_delivered" not in codes(found)
+    assert not found["proved"]
+    if token:
+        assert found["deal"]
+    else:
+        assert codes(found)[-1] == "trial.deal_not_looked_at"
+
+
+def test_a_destination_that_is_paused_meanwhile_is_the_reason_of_what_waits(site: Site) -> None:
+    """Nothing is charged once it is paused, and a delivery that found it gone says so."""
+    site.settle()
+    site.bridge.clint("answers", status=404, times=1, path="/endpoints")
+    try:
+        found = site.try_it("--timeout", "8", status=1)
+        refused = site.commands.run("test-charge")
+    finally:
+        site.bridge.clint("comes_back")
         site.commands.run("destinations", "resume", "default")
-    states = [state for name in ("pending", "sending", "retrying") for state in ("--state", name)]
-    until(lambda: not site.commands.run("deliveries", "list", "--json", *states).json)
+    site.settle()
 
-    assert codes(found) == ["destination.paused"]
-
-
-def test_a_delivery_that_is_dead_is_the_cause_although_another_arrived(site: Site) -> None:
-    """What Clint refused is said, and not that nothing was delivered."""
-    refusal = {"status": 422, "path": "/endpoints", "times": 1}
-    asking.post(f"{site.bridge.clint_url}/_sim/answers", json=refusal).raise_for_status()
-    found = site.try_it(status=1)
-
-    assert codes(found) == ["clint.http_422"]
-    assert {one["state"] for event in found["events"] for one in event["deliveries"]} == {"dead", "delivered"}
+    assert codes(found) == ["trial.destination_waits"]
+    assert (refused.status, "paused" in refused.err) == (2, True)
 
 
 def test_production_is_never_charged_by_accident(site: Site) -> None:
@@ -424,8 +448,8 @@ def test_a_mapping_must_listen_to_charges(site: Site, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--value", "0"), "must be an amount such as 10.00"),
-        (("--value", "dez"), "must be an amount such as 10.00"),
+        (("--value", "0"), "“0” can't be charged"),
+        (("--value", "dez"), "“dez” is no number"),
         (("--split", "carteira"), "must be like WALLET:20%"),
         (("--split", "c0c1688f:120%"), "must be like WALLET:20%"),
         (("--installments", "22"), "22 is not in the range"),

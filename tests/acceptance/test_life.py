@@ -244,7 +244,7 @@ def test_a_paused_destination_ends_it_at_once(site: Site) -> None:
         site.commands.run("destinations", "resume", "default")
     reasons = {one["step"]: [reason["code"] for reason in one["reasons"]] for one in found["steps"]}
 
-    assert reasons["created"] == ["destination.paused"]
+    assert reasons["created"] == ["trial.destination_waits"]
     assert reasons["paid"] == reasons["removed"] == ["life.not_begun"]
 
 

@@ -345,7 +345,7 @@ def test_retry_and_replay_are_told_apart_where_both_are_offered(console: Console
     for path in ("/events/1", "/attention"):
         page = console.operator().get(path).text
         assert page.count("Retry sends the same data again") == 1, path
-        assert page.count("Replay makes the data anew") == 1, path
+        assert page.count("Replay makes the data again") == 1, path
         assert "sends the same data" not in viewer.get(path).text
 
 

@@ -120,7 +120,7 @@ def test_the_doctor_looks_at_the_urls(commands: Commands) -> None:
         without = commands.run("doctor").out
         said = commands.run("doctor", BRIDGE_ALERT_URLS="mailto://user:secret@example.com slack://secret").out
 
-    assert "fine     alerts: BRIDGE_ALERT_URLS is unset" in without
+    assert "fine     alerts: no receivers" in without
     assert "fine     alerts 1: mailto, can be used" in said
     assert "wrong    alerts 2: slack: apprise can't use the URL; fix BRIDGE_ALERT_URLS" in said
     assert "secret" not in said

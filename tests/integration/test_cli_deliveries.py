@@ -12,7 +12,7 @@ from bridge.journal.clock import system_clock_ms
 from bridge.messages import Message, in_language
 from bridge.model import DeliveryState
 from tests.commands import Commands
-from tests.factories import owe, put_in_state, row_of, states
+from tests.factories import owe, put_in_state, register, row_of, states
 
 
 @pytest.fixture
@@ -226,6 +226,20 @@ def test_a_retry_of_what_waits_makes_it_due(commands: Commands) -> None:
         commands.run("deliveries", "retry", "1")
 
         assert row_of(journal, id_)["due_ms"] < 9_000_000_000_000
+
+
+def test_what_waits_for_a_paused_destination_is_not_said_to_be_sent(commands: Commands) -> None:
+    """It goes on when the destination is resumed, which the answer says; nothing is changed."""
+    with commands.journal() as journal:
+        register(journal)
+        id_ = owe(journal)
+        put_in_state(journal, id_, DeliveryState.RETRYING, due_ms=9_000_000_000_000, waiting="paused")
+        commands.run("destinations", "pause", "default")
+        said = commands.run("deliveries", "retry", "1")
+
+        assert (said.status, said.out) == (1, "")
+        assert "bridge destinations resume default" in said.err
+        assert row_of(journal, id_)["waiting"] == "paused"
 
 
 def test_an_empty_list_says_what_that_means(commands: Commands) -> None:

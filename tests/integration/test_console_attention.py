@@ -132,7 +132,7 @@ def test_holds_notices_and_pauses_stand_there_too(console: Console) -> None:
     browser = console.operator()
     page = browser.get("/attention").text
 
-    for text in ("Asaas refuses the account", "Asaas sends nothing", "resume it", "the integration was removed"):
+    for text in ("Asaas refuses the account", "Asaas sends nothing", "resume it", "The integration was removed"):
         assert text in page
     assert page.index("Asaas sends nothing") < page.index("the key expires")
     assert "Notice dismissed" in browser.post("/attention/notices/1/close", follow=True).text

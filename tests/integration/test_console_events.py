@@ -13,6 +13,7 @@ from bridge.conditions import condition_in_words, in_words, value_in_words
 from bridge.journal import audit, retention, revisions, search
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
+from bridge.journal.schema import destinations as destination_table
 from bridge.journal.schema import events as event_table
 from bridge.journal.search import Kind, Term
 from bridge.mapping.evaluate import REASONS
@@ -161,6 +162,39 @@ def test_a_dead_delivery_is_explained_with_cause_and_mend(console: Console) -> N
         assert text in page
     assert f"/events/{id_}/deliveries/{dead}/retry" in page
     assert f"/events/{id_}/deliveries/{dead}/discard" in page
+
+
+def test_a_mapping_that_failed_is_a_link(console: Console) -> None:
+    """Where a page says to fix a mapping, it leads there; one that is gone is a name, and so for who can't open it."""
+    id_ = processed(console)
+    for mapping in ("cobranca", "removida"):
+        owed = owe(console.journal, event_id=id_, mapping=mapping)
+        put_in_state(console.journal, owed, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+    browser = console.operator()
+    asked = "/attention/confirm?decision=retry&code=clint.http_422&destination=default"
+
+    for path in (f"/events/{id_}", "/attention", asked):
+        page = browser.get(path).text
+        assert 'href="/mappings/cobranca"' in page
+        assert "removida" in page
+        assert 'href="/mappings/removida"' not in page
+
+
+@pytest.mark.parametrize("language", ["pt", "en"])
+def test_amounts_of_the_filter_are_read_as_in_every_form(console: Console, language: str) -> None:
+    """One way to read them and one way to say what is wrong, with the reader's own comma or point."""
+    browser = console.operator(language)
+    example, one = ("129,90", "1,00") if language == "pt" else ("129.90", "1.00")
+
+    def fault(value: str) -> str:
+        found = re.search(r'id="value_from-fault">([^<]*)', browser.get(f"/events?value_from={value}").text)
+        return found[1] if found else ""
+
+    assert fault("1.000.000") == fault("1,100.50") == fault("R$ 1.100,50") == ""
+    assert example in fault("abc")
+    assert "“1.000”" in fault("1.000")
+    assert f"1000 {'ou' if language == 'pt' else 'or'} {one}." in fault("1.000")
+    assert "“-5”" in fault("-5")
 
 
 def test_what_needs_a_person_stands_first(console: Console) -> None:
@@ -357,6 +391,70 @@ def test_a_delivery_is_retried_and_discarded_and_noted(console: Console) -> None
         ("operator Ana", "delivery.retried", str(dead)),
     ]
     assert "Retried delivery" in browser.get("/who").text
+
+
+def test_what_waits_for_a_paused_destination_has_the_way_out_and_no_send_now(console: Console) -> None:
+    """A page from before the pause says the truth, too; after the resume the delivery is due."""
+    id_, later = processed(console), NOW_MS + 3_600_000
+    delivery = owe(console.journal, event_id=id_)
+    put_in_state(console.journal, delivery, DeliveryState.RETRYING, waiting=Waiting.BACKOFF, due_ms=later)
+    browser, path = console.operator(), f"/events/{id_}/deliveries/{delivery}"
+    assert f'action="{path}/retry"' in browser.get(f"/events/{id_}").text
+
+    actions.pause(console.journal, "default", "gone", NOW_MS)
+    put_in_state(console.journal, delivery, DeliveryState.RETRYING, waiting=Waiting.PAUSED, due_ms=later)
+    page = browser.get(f"/events/{id_}").text
+    assert f'action="{path}/retry"' not in page
+    assert f'action="{path}/resume"' in page
+    answer = browser.post(f"{path}/retry", follow=True).text
+    assert "the destination default takes nothing now" in answer
+    assert (row_of(console.journal, delivery)["waiting"], row_of(console.journal, delivery)["due_ms"]) == (
+        "paused",
+        later,
+    )
+    assert told(console) == []
+
+    browser.post(f"{path}/resume")
+    assert row_of(console.journal, delivery)["due_ms"] == NOW_MS
+    assert f'action="{path}/resume"' not in browser.get(f"/events/{id_}").text
+
+
+def test_a_failing_destination_is_tried_with_the_delivery_at_hand(console: Console) -> None:
+    """While its circuit is open, sending at once would only put it back."""
+    id_, later = processed(console), NOW_MS + 300_000
+    delivery = owe(console.journal, event_id=id_)
+    put_in_state(console.journal, delivery, DeliveryState.RETRYING, waiting=Waiting.CIRCUIT, due_ms=later)
+    with console.journal.database.write() as connection:
+        connection.execute(destination_table.update().values(state="open", until_ms=later))
+    browser, path = console.operator(), f"/events/{id_}/deliveries/{delivery}"
+    assert f'action="{path}/retry"' not in browser.get(f"/events/{id_}").text
+
+    browser.post(f"{path}/resume")
+    assert row_of(console.journal, delivery)["due_ms"] == NOW_MS
+
+
+def test_a_destination_without_a_url_asks_for_it_on_the_event(console: Console) -> None:
+    """It has nothing to resume and nothing to send to."""
+    id_ = processed(console)
+    delivery = owe(console.journal, event_id=id_, destination="outro")
+    page = console.operator().get(f"/events/{id_}").text
+
+    assert "/connections/destinations/outro/url" in page
+    assert f"/deliveries/{delivery}/resume" not in page
+    assert f"/deliveries/{delivery}/retry" not in page
+
+
+def test_a_failed_delivery_that_is_retried_into_a_pause_is_said_to_wait(console: Console) -> None:
+    """It stands in line, and nobody is told that it goes out in a moment."""
+    id_ = processed(console)
+    dead = owe(console.journal, event_id=id_)
+    put_in_state(console.journal, dead, DeliveryState.DEAD, due_ms=None)
+    actions.pause(console.journal, "default", "gone", NOW_MS)
+    answer = console.operator().post(f"/events/{id_}/deliveries/{dead}/retry", follow=True).text
+
+    assert "is sent in a moment" not in answer
+    assert "the destination default takes nothing now" in answer
+    assert row_of(console.journal, dead)["state"] == "pending"
 
 
 def test_a_replay_shows_the_difference_first(console: Console) -> None:

@@ -295,6 +295,8 @@ def test_deal_that_is_not_touched_stays_as_it_is(console: Console, funnel: str) 
         ("R$ 1.100,50", "1100.50"),
         ("1100.50", "1100.50"),
         ("1000", "1000"),
+        ("1.000.000", "1000000"),
+        ("1,100.50", "1100.50"),
         ("1.000", ""),
         ("cem", ""),
         ("", ""),
@@ -382,6 +384,19 @@ def test_rows_come_and_go(console: Console) -> None:
     after = form_of(form.press(browser, "YAML"))["text"]
 
     assert after == TEXT.replace("deal:\n  valor: money(payment.value)\n", "")
+
+
+def test_a_field_of_ones_own_begins_as_a_text(console: Console) -> None:
+    """What is typed is what is sent; nobody needs to know the language of expressions first."""
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(offer="")
+    form = form_of(form.press(browser, "Add the field"))
+    form.fill(field_2_key="origem", field_2_source="Cobrança do Asaas")
+    page = form.press(browser, "See what changes")
+
+    assert page.status_code == 200
+    assert "origem: {text: Cobrança do Asaas}" in form_of(page)["text"]
 
 
 def test_tests_that_differ_are_accepted_all_at_once(console: Console) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.security import generate_password_hash
 
+from bridge.asaas.charges import ChargeRequest
+from bridge.errors import UsageError
 from bridge.journal import jobs, notices
 from bridge.journal.clock import system_clock_ms
 from bridge.messages import Message
-from bridge.model import NoticeLevel
+from bridge.model import DeliveryState, NoticeLevel
+from bridge.operations import actions
 from bridge.operations.testcharge import Seen, amount
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import INTEGRATIONS
@@ -25,7 +30,7 @@ from bridge.web.console.charts import MOST_BARS, OF_CHARGES, reconciled
 from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, start
 from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, finish_jobs, opened_console
-from tests.factories import NOW_MS, noticed, until
+from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state, until
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator, ClintSimulator
 
@@ -181,7 +186,7 @@ def test_everything_is_checked_and_said_with_its_mend(console: Console) -> None:
     """No secret is shown, and what is wrong says what to do."""
     page = finished(console, console.operator(), "/connections/check")
 
-    assert "no webhook at Asaas leads to the bridge" in page
+    assert "No webhook at Asaas leads to the bridge" in page
     assert "What to do" in page
     for secret in (TOKEN, DEFAULT_KEY, INTEGRATIONS["default"]):
         assert secret not in page + console.operator().get("/connections").text
@@ -234,7 +239,7 @@ def test_a_destination_is_tried_paused_and_resumed(console: Console) -> None:
     assert (unsure.status_code, wrong.status_code) == (422, 422)
     assert "Clint took it" in sent.text
     assert "default is paused" in paused
-    assert "paused by Ana" in paused
+    assert "Paused by Ana" in paused
     assert "default takes deliveries again" in resumed
 
 
@@ -296,6 +301,7 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     assert '<svg class="bars"' in report
     assert as_csv.splitlines()[0].startswith("account,day,status,charges,missing")
     assert charge in charges
+    assert re.findall(r'<a class="[\w-]+" href="#(\w+)">1</a>', report) == ["behind", "behind"]  # the tile and the day
     assert as_json["behind"][0]["id"] == charge
     assert browser.get(f"{begun.location}/report.xml").status_code == 404
     assert "1 event would be made" in preview
@@ -307,6 +313,36 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     assert "1 event handed to the workers" in done
     assert "1 came meanwhile" in again
     assert today[:4] in browser.get("/reconcile").text
+
+
+def test_a_charge_that_was_not_delivered_is_named(console: Console, asaas: AsaasSimulator) -> None:
+    """The numbers lead to it, and it to its event; the CSV of charges has it, and a report of before had none."""
+    charge = asaas.has_payment(asaas.has_customer()["id"], 100.0, description="Mensalidade")
+    body = {"id": "evt_1", "event": "PAYMENT_CREATED", "payment": charge}
+    made = incoming(key="evt_1", name="PAYMENT_CREATED", object_id=charge["id"], body=json.dumps(body))
+    (event_id,) = keep(console.journal, made)
+    dead = owe(console.journal, event_id=event_id, object_id=charge["id"])
+    put_in_state(console.journal, dead, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+    browser = console.operator()
+    today = Calendar().now.date().isoformat()
+    begun = browser.post("/reconcile", account="default", by="created", since=today, until=today)
+    finish_jobs(WAIT_S)
+    report = browser.get(begun.location).text
+    result = browser.get(f"{begun.location}/report.json").get_json()
+    with console.journal.database.write() as connection:
+        del result["dead"]
+        old = jobs.begin(connection, "reconcile", "default", {"account": "default"}, "Ana", NOW_MS)
+        jobs.finish(connection, old, NOW_MS, result)
+    before = browser.get(f"/work/{old}").text
+
+    assert result["totals"]["dead"] == 1
+    assert re.findall(r'<a class="[\w-]+" href="#(\w+)">1</a>', report) == ["dead", "dead"]  # the tile and the day
+    shown = report[report.index('id="dead"') :]
+    assert f'href="/events/{event_id}"' in shown
+    assert "Mensalidade" in shown
+    assert charge["id"] in browser.get(f"{begun.location}/report.charges.csv").text
+    assert '"#dead"' not in before
+    assert browser.get(f"/work/{old}/report.charges.csv").status_code == 200
 
 
 @pytest.mark.parametrize(("language", "shown"), [("pt", "Recebida"), ("en", "Received")])
@@ -386,7 +422,7 @@ def test_a_test_charge_says_why_no_event_came(console: Console) -> None:
     finish_jobs(WAIT_S)
     page = browser.get(f"/work/{number}").text
 
-    assert "no webhook at Asaas leads to the bridge" in page
+    assert "No webhook at Asaas leads to the bridge" in page
     assert "Paid in the sandbox" in page
     assert "Not confirmed" in browser.get("/test-charge").text
 
@@ -395,9 +431,11 @@ def test_a_test_charge_says_why_no_event_came(console: Console) -> None:
     ("changes", "says"),
     [
         ({"account": "nobody"}, "Choose an account"),
-        ({"value": "viel"}, "“viel” is none"),
-        ({"value": "1.000"}, "“1.000” may mean a thousand or one"),
-        ({"value": "0"}, "The value must be an amount"),
+        ({"value": "viel"}, "“viel” is no number"),
+        ({"value": "1.000"}, "“1.000” can be read in two ways; write 1000 or 1.00"),
+        ({"value": "-5"}, "“-5” is less than zero"),
+        ({"value": "0"}, "“0” can&#39;t be charged"),
+        ({"value": "1.000.000"}, "“1.000.000” can&#39;t be charged"),
         ({"installments": "99"}, "no such billing type or number"),
     ],
 )
@@ -437,8 +475,8 @@ def test_a_whole_life_is_a_table_and_leaves_nothing_at_asaas(console: Console, a
     (customer,) = asaas.book.customers.values()
 
     assert "Not every step is proved" in page
-    assert "no webhook at Asaas leads to the bridge" in page
-    assert "the sandbox has no action for it" in page
+    assert "No webhook at Asaas leads to the bridge" in page
+    assert "sandbox has no action for it" in page
     assert f'href="/work/{number}"' in browser.get("/test-charge").text
     assert customer["deleted"]
 
@@ -447,8 +485,9 @@ def test_a_whole_life_is_a_table_and_leaves_nothing_at_asaas(console: Console, a
     ("changes", "says"),
     [
         ({"account": "nobody"}, "Choose an account of the sandbox"),
-        ({"value": "viel"}, "The value must be an amount"),
-        ({"billing_type": "x"}, "the billing type one of the list"),
+        ({"value": "viel"}, "“viel” is no number"),
+        ({"value": "-5"}, "“-5” is less than zero"),
+        ({"billing_type": "x"}, "There is no such billing type"),
         ({"split": "20%"}, "A split must be like"),
     ],
 )
@@ -583,7 +622,8 @@ def test_a_wrong_contact_is_said_at_its_field_and_nothing_is_made(console: Conso
 def test_amounts_are_read_as_people_write_them() -> None:
     """A comma or a point, two decimals, nothing else."""
     assert str(amount(" 10,50 ")) == "10.50"
-    assert [amount(text) for text in ("", "NaN", "0", "-1", "1.005", "1.000", "1000000")] == [None] * 7
+    refused = ("", "NaN", "0", "-1", "1.005", "1.000", "1000000", "1.000.000")
+    assert [text for text in refused if not isinstance(amount(text), Message)] == []
 
 
 def test_lists_are_empty_in_words(console: Console) -> None:
@@ -603,6 +643,61 @@ def test_a_test_that_no_mapping_listens_to_ends_at_once(console: Console) -> Non
     page = finished(console, browser, "/test-charge", account="default", billing_type="PIX", value="10")
 
     assert "no active mapping of account default listens" in page
+
+
+def test_a_paused_destination_is_said_before_a_test_and_resumed_there(console: Console) -> None:
+    """Nothing is charged while nothing would reach Clint; the test that runs says it too, at once."""
+    browser, now_ms = console.operator(), console.clock()
+    form = {"account": "default", "billing_type": "PIX", "value": "10"}
+    with console.journal.database.write() as connection:
+        number = jobs.begin(connection, "trial", "default", {"value": "10.00", "billing_type": "PIX"}, "Ana", now_ms)
+    resume = "/test-charge/destinations/default/resume"
+    assert resume not in browser.get("/test-charge").text + browser.get(f"/work/{number}").text
+    actions.pause(console.journal, "default", "gone", now_ms)
+
+    for path in ("/test-charge", f"/work/{number}"):
+        assert "Destination default is paused" in browser.get(path).text
+        assert f'action="{resume}"' in browser.get(path).text
+    for path in ("/test-charge", "/test-charge/life"):
+        refused = browser.post(path, form)
+        assert (refused.status_code, "takes deliveries now" in refused.text) == (422, True)
+    with pytest.raises(UsageError):
+        testcharge.TestCharge(
+            console.runtime, "default", ChargeRequest("PIX", Decimal(10), "2030-01-01"), testcharge.PageListener(None)
+        )
+    assert browser.post(resume, work=number).location == f"/work/{number}"
+    assert browser.post(resume).location == "/test-charge"
+    assert resume not in browser.get("/test-charge").text
+
+
+@pytest.mark.parametrize("sees", ["yes", "no"])
+def test_a_test_of_which_a_delivery_failed_says_which_and_asks_for_the_deal(console: Console, sees: str) -> None:
+    """The badge is never that of success, whatever a person sees in Clint."""
+    reason = Message("the destination answered {status}", {"status": 422}).to_json()
+    failed = {"event": 7, "name": "PAYMENT_CREATED", "mapping": "cobranca", "destination": "default"}
+    result = {
+        **{"proved": False, "verdict": "not_confirmed", "asks_person": True, "email": "a@example.com", "deal": None},
+        "causes": [{"code": "trial.delivery_failed", "what": reason, "mend": reason}],
+        "failed": [{**failed, "reason_code": "clint.http_422", "reason": reason}],
+        "delivered": 1,
+    }
+    params = {"value": "10.00", "billing_type": "PIX"}
+    with console.journal.database.write() as connection:
+        number = jobs.begin(connection, "trial", "default", params, "Ana", console.clock())
+        jobs.finish(connection, number, console.clock(), result)
+    browser = console.operator()
+    pages = [browser.get(f"/work/{number}").text, browser.post(f"/work/{number}/deal", sees=sees, follow=True).text]
+
+    assert "Is the deal in Clint?" in pages[0]
+    for page in [*pages, browser.get("/test-charge").text]:
+        assert '<span class="badge good">' not in page
+        assert "Not all delivered" in page
+    for page in pages:
+        assert "1 of 2 deliveries" in page
+        assert 'href="/events/7"' in page
+        assert "Nothing was delivered" not in page
+    with console.journal.database.read() as connection:
+        assert jobs.newest(connection, "trial", console.clock())[0].result["proved"] is False  # type: ignore[index]
 
 
 def test_a_test_that_goes_on_is_shown_instead_of_a_second_one(console: Console) -> None:
@@ -675,5 +770,5 @@ def test_an_asaas_that_is_away_is_said(sqlite_url: str, tmp_path: Path) -> None:
     assert "It can&#39;t be registered" in refused.text
     assert "must be a URL such as" in malformed.text
     assert "It failed:" in resumed
-    assert "ASAAS_API_KEY_MATRIZ is not set" in keyless
+    assert "has no API key" in keyless
     assert "Without a key the webhook can" in listed

@@ -15,7 +15,7 @@ import bridge
 from bridge.alerts.plan import UNHEARD
 from bridge.errors import BridgeError
 from bridge.journal import audit
-from bridge.messages import N_
+from bridge.messages import LANGUAGES, N_, in_language
 from bridge.model import DeliveryState, Outcome
 from bridge.operations.bulk import BulkAction
 from bridge.operations.explain import Unheard
@@ -186,3 +186,13 @@ def test_every_state_and_outcome_has_a_text() -> None:
     assert set(events.OUTCOMES) == {*Outcome, "unknown"}
     assert {*Role} <= set(layout.ROLES)
     assert set(layout.AUTHORS) == set(layout.ROLES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_sentence_may_begin_with_a_person_without_a_name(language: str) -> None:
+    """In upper case; within a sentence in lower case, and a name as it was typed."""
+    with in_language(language):
+        for who in layout.AUTHORS:
+            assert layout.author(who)[0].islower()
+            assert layout.author(who, begins=True)[0].isupper()
+        assert layout.author("ana", begins=True) == "ana"

@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError, UsageError
 from bridge.formats import Formats
-from bridge.journal import queries, revisions
+from bridge.journal import destinations, queries, revisions
 from bridge.journal.about import amount_of, customer_of, description_of, object_of
 from bridge.journal.queries import ANY_VALUE, DeadFilter, EventFilter, Row, ValueRange
 from bridge.mapping.drafts import as_cents
@@ -23,9 +23,10 @@ from bridge.mapping.evaluate import spread
 from bridge.mapping.model import FETCHABLE
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
-from bridge.model import DISCARDABLE, NOT_SENT, TRANSITIONS, DeliveryState, EventState
+from bridge.model import DISCARDABLE, NOT_SENT, TRANSITIONS, DeliveryState, EventState, Waiting
 from bridge.operations import actions
 from bridge.operations import explain as explaining
+from bridge.operations.causes import CIRCUIT, PAUSED, Stop, stop_of
 from bridge.operations.explain import Conditions
 from bridge.operations.lookup import searches
 from bridge.reasons import reason
@@ -205,13 +206,16 @@ class Verdict:
     attempts: list[Row]
     can_replay: bool
     """Whether the mapping is still on and the event's body kept."""
+    stop: Stop | None
+    """Why the destination takes nothing now, for a delivery that only waits for it."""
 
     @property
     def can_retry(self) -> bool:
-        """Whether the same payload may be sent again, or sooner."""
+        """Whether the same payload may be sent again, or sooner: not while the destination or its pace forbids it."""
         state = DeliveryState(self.row["state"])
-        waits = state in {DeliveryState.PENDING, DeliveryState.RETRYING} and self.row["due_ms"] is not None
-        return waits or (DeliveryState.PENDING in TRANSITIONS[state] and self.payload is not None)
+        if state in queries.OPEN_STATES and state is not DeliveryState.SENDING:
+            return self.row["due_ms"] is not None and self.stop is None and self.row["waiting"] != Waiting.PACE
+        return DeliveryState.PENDING in TRANSITIONS[state] and self.payload is not None
 
     @property
     def can_discard(self) -> bool:
@@ -244,6 +248,7 @@ def show(id_: int) -> ResponseReturnValue:
         for one in rows:
             if one["state"] == DeliveryState.DELIVERED:
                 first_delivered.setdefault(one["mapping"], one["id"])
+        kept = destinations.load(connection)
         active = runtime.mappings.current(connection)
         listening = {item.mapping.name for item in active if item.mapping.enabled}
         verdicts = [
@@ -257,6 +262,9 @@ def show(id_: int) -> ResponseReturnValue:
                 spread(json.loads(one["payload"])) if one["payload"] else None,
                 queries.attempts_of(connection, one["id"]),
                 row["emptied_ms"] is None and one["mapping"] in listening,
+                stop_of(runtime, one["destination"], kept.get(one["destination"]))
+                if one["state"] in queries.OPEN_STATES and one["due_ms"] is not None
+                else None,
             )
             for one in rows
         ]
@@ -326,9 +334,39 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
 def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
+    """Send the same payload again; one that waits for its destination stays where it is."""
     _event(id_, delivery_id)
-    actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
-    layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
+    state, stop = _standing(id_, delivery_id)
+    if stop is None or state not in queries.OPEN_STATES:
+        actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
+    if stop is None:
+        layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
+    else:
+        text = _("Delivery {n} waits: the destination {name} takes nothing now.", n=delivery_id, name=stop.destination)
+        layout.flash_message(text, "warning")
+    return layout.go("console.events.show", id_=id_)
+
+
+def _standing(id_: int, delivery_id: int) -> tuple[DeliveryState, Stop | None]:
+    """Return the state of a delivery, and why its destination takes nothing now."""
+    with runtime.journal.database.read() as connection:
+        row = next(one for one in queries.deliveries_of(connection, id_) if one["id"] == delivery_id)
+        name = row["destination"]
+        return DeliveryState(row["state"]), stop_of(runtime, name, destinations.load(connection).get(name))
+
+
+@pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/resume")
+def resume(id_: int, delivery_id: int) -> ResponseReturnValue:
+    """Resume the destination that a delivery waits for; of a circuit this delivery is the first to be tried."""
+    _event(id_, delivery_id)
+    state, stop = _standing(id_, delivery_id)
+    if stop is not None and stop.code in {PAUSED, CIRCUIT}:
+        freed = actions.resume(runtime.journal, stop.destination, runtime.clock_ms(), by=person.actor)
+        if stop.code == CIRCUIT and state in queries.OPEN_STATES:
+            actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
+            layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
+        else:
+            layout.flash_message(layout.resumed_words(stop.destination, freed))
     return layout.go("console.events.show", id_=id_)
 
 

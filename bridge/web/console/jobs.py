@@ -42,6 +42,7 @@ from bridge.model import DeliveryState
 from bridge.operations import bulk
 from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
+from bridge.operations.causes import stops_for_account
 from bridge.operations.doctor import check_data, run_checks
 from bridge.operations.explain import Preview, preview, preview_events
 from bridge.operations.life import STEPS
@@ -323,6 +324,9 @@ def show(number: int) -> ResponseReturnValue:
         more = {"tally": tally(job.result["previews"])}
     elif job.kind == "life":
         more = {"titles": {one.name: one.title for one in STEPS}, "verdicts": VERDICTS, "event_words": event_label}
+    if job.kind == "trial" and not (job.result and job.result["proved"]) and person.sees(job.about):
+        with runtime.journal.database.read() as connection:
+            more["stops"] = stops_for_account(runtime, connection, job.about)[0]
     return layout.page(template, job=job, home=HOME[job.kind], picture=picture, known_lines=shown, **more)
 
 
@@ -389,7 +393,7 @@ def stop(number: int) -> ResponseReturnValue:
 
 def _event_ids(result: Result) -> set[int]:
     """Return the numbers of the events that the page of a job lists."""
-    numbers = {one.get("event_id") for part in ("previews", "behind") for one in result.get(part, [])[:LISTED]}
+    numbers = {one.get("event_id") for part in ("previews", "behind", "dead") for one in result.get(part, [])[:LISTED]}
     return {number for number in numbers | {one["id"] for one in result.get("made", [])[:LISTED]} if number}
 
 
@@ -404,7 +408,7 @@ def report(number: int, kind: str) -> ResponseReturnValue:
     elif kind == "csv":
         texts, file = [as_csv([dict(result)])], f"{name}.csv"
     elif kind == "charges.csv":
-        texts, file = _charges(result["behind"]), f"{name}-charges.csv"
+        texts, file = _charges([*result["behind"], *result.get("dead", [])]), f"{name}-charges.csv"
     else:
         raise NotFound
     mime = "application/json" if kind == "json" else "text/csv; charset=utf-8"
@@ -435,7 +439,8 @@ def deal(number: int) -> ResponseReturnValue:
     layout.found(result.get("asks_person") or result.get("person_looked") or None)
     sees = request.form.get("sees") == "yes"
     verdict = Verdict.PROVED if sees else Verdict.NOT_CONFIRMED
-    result |= {"proved": sees, "verdict": verdict.value, "asks_person": False, "person_looked": True}
+    proved = sees and not result.get("failed")
+    result |= {"proved": proved, "verdict": verdict.value, "asks_person": False, "person_looked": True}
     with runtime.journal.database.write() as connection:
         jobs.amend(connection, number, result)
     layout.note("trial.deal_seen" if sees else "trial.deal_not_seen", str(number))

@@ -225,9 +225,12 @@ def deal_differs(detail: str | None) -> list[tuple[str, str, str]]:
     return [(said(one.name), said(one.wanted), said(one.seen)) for one in found]
 
 
-def author(text: str) -> str:
-    """Return who did something, for a sentence: the name, or words for a person who gave none."""
-    return messages._(AUTHORS[text]) if text in AUTHORS else text
+def author(text: str, *, begins: bool = False) -> str:
+    """Return who did something, for a sentence that may begin with it: the name, or words for one who gave none."""
+    if text not in AUTHORS:
+        return text
+    words = messages._(AUTHORS[text])
+    return f"{words[:1].upper()}{words[1:]}" if begins else words
 
 
 def seen_mappings() -> list[ActiveMapping]:
@@ -341,9 +344,19 @@ def needing_a_person() -> int:
 
 def mapping_title(name: str) -> str:
     """Return what people call a mapping: its description, or the name of its file where it has none."""
+    return _titles().get(name) or name
+
+
+def is_mapping(name: str) -> bool:
+    """Return whether there is a mapping of this name, on or off."""
+    return name in _titles()
+
+
+def _titles() -> dict[str, str]:
     if "titles" not in g:
         g.titles = {one.mapping.name: one.mapping.description for one in runtime.mappings.current()}
-    return str(g.titles.get(name) or name)
+    titles: dict[str, str] = g.titles
+    return titles
 
 
 def answering(connection: Connection, names: Collection[str]) -> frozenset[str]:
@@ -433,6 +446,7 @@ GLOBALS = {
     "deal_status": deal_status,
     "deal_verdict": recorded_verdict,
     "event_label": event_label,
+    "is_mapping": is_mapping,
     "label": label_of,
     "mapping_title": mapping_title,
     "needing_a_person": needing_a_person,

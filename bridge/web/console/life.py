@@ -105,14 +105,16 @@ def begin() -> ResponseReturnValue:
     value, split = amount(request.form.get("value", "")), request.form.get("split", "").strip()
     if account not in runtime.asaas or not person.sees(account) or is_production(runtime, account):
         return testcharge.send_back({"life-account": Message(N_("Choose an account of the sandbox with an API key."))})
-    if value is None or billing_type not in BILLING_TYPES:
-        wrong = "life-value" if value is None else "life-billing-type"
-        fault = Message(N_("The value must be an amount, and the billing type one of the list."))
-        return testcharge.send_back({wrong: fault})
+    if isinstance(value, Message):
+        return testcharge.send_back({"life-value": value})
+    if billing_type not in BILLING_TYPES:
+        return testcharge.send_back({"life-billing-type": Message(N_("There is no such billing type."))})
     try:
         Split.parse(split or "wallet-of-another:1")
     except ValueError:
         return testcharge.send_back({"life-split": Message(N_("A split must be like WALLET:20% or WALLET:10.50."))})
+    if testcharge.stops_of(account)[1]:
+        return testcharge.send_back({"life-account": Message(testcharge.NOTHING_REACHED)})
     if running := jobs.running_job("life", account):
         return running
     params = {

@@ -28,7 +28,16 @@ from bridge.mapping.model import GROUPS, covers, walk
 from bridge.mapping.operators import OPERATORS, Operand
 from bridge.mapping.parser import build_condition
 from bridge.mapping.spec import MAPPING
-from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, or_none, two_readings
+from bridge.mapping.values import (
+    BadValue,
+    as_decimal,
+    as_text,
+    is_missing,
+    number_fault,
+    or_none,
+    two_readings,
+    typed_number,
+)
 from bridge.messages import N_, Message, _, current_language
 from bridge.web.console.mapping_deal import sent_deal
 from bridge.web.console.personal import shown
@@ -49,14 +58,10 @@ SOURCE_WORDS = {
     "=text": N_("Fixed text"),
     "=from": N_("Expression"),
 }
-FAULTS = {
-    "unreadable": N_("Write a number such as 100.00; “{got}” is none."),
-    "ambiguous": N_("“{got}” may mean a thousand or one: write 1000 or 1.00."),
-    "empty": N_("Write what it is compared with, or remove the condition."),
-    "key": N_("Write the key as Clint shows it, or remove the field."),
-    "source": N_("Write what is sent, or remove the field."),
-    "events": N_("Choose at least one event."),
-}
+NO_OPERAND = Message(N_("Write what it is compared with, or remove the condition."))
+NO_KEY = Message(N_("Write the key as Clint shows it, or remove the field."))
+NO_SOURCE = Message(N_("Write what is sent, or remove the field."))
+NO_EVENT = Message(N_("Choose at least one event."))
 GROUP_WORDS = {
     "all": N_("all conditions"),
     "any": N_("at least one condition"),
@@ -352,12 +357,12 @@ def offers(form: Form, about: Iterable[str]) -> list[Offer]:
 # ---------------------------------------------------------------- what a person sends back
 
 
-def sent_form(given: MultiDict[str, str], old: Form) -> tuple[Form, dict[str, tuple[str, str]]]:
-    """Return the form that a page gives, and what is wrong with it: by control, a key of FAULTS and what was written.
+def sent_form(given: MultiDict[str, str], old: Form) -> tuple[Form, dict[str, Message]]:
+    """Return the form that a page gives, and what is wrong with it, by control.
 
     A control that shows what the text has leaves it as it is.
     """
-    faults: dict[str, tuple[str, str]] = {}
+    faults: dict[str, Message] = {}
     rows = _sent_rows(given, "row", old.rows, faults)
     fields = []
     for at in range(_count(given, "fields")):
@@ -369,7 +374,7 @@ def sent_form(given: MultiDict[str, str], old: Form) -> tuple[Form, dict[str, tu
     events += [name for name in chosen if name not in old.events]
     together = given.get("together", "")
     together = together if together in TOGETHER else old.together
-    faults |= {} if events else {"events": ("events", "")}
+    faults |= {} if events else {"events": NO_EVENT}
     blocks = {name: _block(given, name, old.blocks[name]) for name in BLOCKS}
     settings = {name: _setting(given, name, old.settings[name]) for name in SETTINGS}
     deal = sent_deal(given, old.deal)
@@ -406,7 +411,7 @@ def _setting(given: MultiDict[str, str], name: str, old: str) -> str:
 
 
 def _sent_rows(
-    given: MultiDict[str, str], name: str, old: tuple[Row, ...], faults: dict[str, tuple[str, str]]
+    given: MultiDict[str, str], name: str, old: tuple[Row, ...], faults: dict[str, Message]
 ) -> tuple[Row, ...]:
     """Return the rows of a group, and put what is wrong with them into `faults`."""
     rows = []
@@ -428,11 +433,11 @@ def _sent_rows(
     return tuple(rows)
 
 
-def _sent_row(given: MultiDict[str, str], name: str, old: tuple[Row, ...]) -> tuple[Row, tuple[str, str] | None]:
+def _sent_row(given: MultiDict[str, str], name: str, old: tuple[Row, ...]) -> tuple[Row, Message | None]:
     place = _place(given, name, old)
     if f"{name}-block" in given:
         block = _lines(given[f"{name}-block"]).rstrip()
-        return Row(block=block, place=place), None if block else ("empty", "")
+        return Row(block=block, place=place), None if block else NO_OPERAND
     path, operator = given.get(f"{name}-field", ""), given.get(f"{name}-operator", "")
     text = given.get(f"{name}-value", "").strip()
     before = old[place] if place is not None else None
@@ -442,26 +447,24 @@ def _sent_row(given: MultiDict[str, str], name: str, old: tuple[Row, ...]) -> tu
     if before is not None and (operator, path) == (before.operator, before.field) and text == shown_operands(before):
         return before, None
     operands, fault = _operands(operator, path, text)
-    return Row(path, operator, operands, place=place), (fault, text) if fault else None
+    return Row(path, operator, operands, place=place), fault
 
 
-def _operands(operator: str, path: str, text: str) -> tuple[tuple[str, ...], str]:
-    """Return what a person compares with, and a key of FAULTS or an empty text."""
+def _operands(operator: str, path: str, text: str) -> tuple[tuple[str, ...], Message | None]:
+    """Return what a person compares with, and what is wrong with it."""
     kind = OPERATORS[operator].operand
     if not text:
-        return (text,), "empty"
+        return (text,), NO_OPERAND
     if kind is Operand.NUMBER:
-        number = or_none(as_decimal, text)
-        if number is None or two_readings(text):
-            return (text,), "unreadable" if number is None else "ambiguous"
-        return (_written_number(number),), ""
+        fault = number_fault(text)
+        return (text if fault else _written_number(typed_number(text)),), fault
     if kind is Operand.DATE and text.lower() in {"hoje", "today"}:
-        return ("today",), ""
+        return ("today",), None
     words = [text]
     if kind is Operand.TEXTS:
         words = [one.strip() for one in text.split(";" if ";" in text else ",") if one.strip()]
     by_word = {_word(value).casefold(): value for value in values_of_path(tuple(path.split(".")))}
-    return tuple(by_word.get(one.casefold(), one) for one in words), ""
+    return tuple(by_word.get(one.casefold(), one) for one in words), None
 
 
 def _written_number(number: Decimal) -> str:
@@ -470,14 +473,14 @@ def _written_number(number: Decimal) -> str:
     return f"{number:.2f}" if number == round(number, 2) else format(number.normalize(), "f")
 
 
-def _sent_field(given: MultiDict[str, str], name: str, old: Form) -> tuple[Sent, tuple[str, str] | None]:
+def _sent_field(given: MultiDict[str, str], name: str, old: Form) -> tuple[Sent, Message | None]:
     place = _place(given, name, old.fields)
     group, key = given.get(f"{name}-group", ""), given.get(f"{name}-key", "").strip()
     group = group if group in GROUPS else "deal"
-    fault = None if key else ("key", "")
+    fault = None if key else NO_KEY
     if f"{name}-block" in given:
         block = _lines(given[f"{name}-block"]).rstrip()
-        return Sent(group, key, kind="", block=block, place=place), fault or (None if block else ("source", ""))
+        return Sent(group, key, kind="", block=block, place=place), fault or (None if block else NO_SOURCE)
     choice, source = given.get(f"{name}-choice", ""), _lines(given.get(f"{name}-source", "")).strip()
     kind = choice.removeprefix(OWN) if choice in SOURCE_WORDS else "from"
     before = old.fields[place] if place is not None else None
@@ -489,7 +492,7 @@ def _sent_field(given: MultiDict[str, str], name: str, old: Form) -> tuple[Sent,
     if before is not None and default == before.default.strip():
         default = before.default
     one = Sent(group, key, kind, source, default, place=place)
-    return one, fault or (None if source else ("source", ""))
+    return one, fault or (None if source else NO_SOURCE)
 
 
 Place = tuple[int, ...]
@@ -563,7 +566,7 @@ def without_row(form: Form, at: Place) -> tuple[Form, str]:
 
 def with_field(form: Form, offer: Offer | None) -> Form:
     """Return the form with one more field: of the menu, or one that a person describes."""
-    fresh = Sent("deal", "")
+    fresh = Sent("deal", "", kind="text")
     if offer is not None:
         source = offer.source
         kind = "from"

@@ -32,7 +32,7 @@ from bridge.mapping.explain import checklist as clint_checklist
 from bridge.mapping.form import Form, read_form, write_form
 from bridge.mapping.spec import NAME
 from bridge.mapping.values import BRASILIA
-from bridge.messages import N_, _, ngettext
+from bridge.messages import N_, Message, _, ngettext
 from bridge.operations import bulk
 from bridge.operations.accounts import without_mapping
 from bridge.operations.effects import effect_of
@@ -157,7 +157,7 @@ def _form(
     status: int = 200,
     *,
     form: Form | None = None,
-    faults: abc.Mapping[str, tuple[str, str]] | None = None,
+    faults: abc.Mapping[str, Message] | None = None,
     focus: str = "",
     **more: Any,
 ) -> ResponseReturnValue:
@@ -181,7 +181,6 @@ def _form(
         form=shown,
         findings=found.findings,
         faults=faults or {},
-        FAULTS=mapping_form.FAULTS,
         OPERATOR_WORDS=OPERATOR_WORDS,
         GROUP_WORDS=mapping_form.GROUP_WORDS,
         SOURCE_WORDS=mapping_form.SOURCE_WORDS,

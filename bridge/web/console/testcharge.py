@@ -15,16 +15,16 @@ from flask.typing import ResponseReturnValue
 from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.errors import BridgeError
 from bridge.formats import Formats
-from bridge.mapping.drafts import amount_fault
 from bridge.mapping.evaluate import spread
-from bridge.messages import N_, Message, _, message
+from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
+from bridge.operations import actions
 from bridge.operations.accounts import is_production
+from bridge.operations.causes import Stop, stops_for_account
 from bridge.operations.testcharge import Seen, TestCharge, amount, contact_faults
 from bridge.web.console import forms, jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import JobContext, Result
-from bridge.web.console.mapping_form import FAULTS
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
 """A job waits this long for the deal: where the bridge pays the charge, and where a person pays it."""
@@ -58,8 +58,16 @@ def run_test_charge(task: JobContext) -> Result:
         "asks_person": listener.asked,
         "email": order.email,
         "causes": [{"code": one.code, "what": one.what.to_json(), "mend": one.mend.to_json()} for one in run.causes],
+        "failed": [
+            {"event": event["id"], "name": event["name"], **{key: delivery[key] or "" for key in _TOLD_OF_FAILED}}
+            for event, delivery in run.failed
+        ],
+        "delivered": run.delivered,
         "deal": {"id": run.deal.id, "stage": run.stage, "status": run.deal.status} if run.deal else None,
     }
+
+
+_TOLD_OF_FAILED = ("mapping", "destination", "reason_code", "reason")
 
 
 class PageListener:
@@ -112,16 +120,6 @@ class PageListener:
 pages = Blueprint("trial", __name__)
 
 
-def _amount_fault(text: str) -> Message:
-    known = FAULTS.get(amount_fault(text))
-    example = Formats(layout.now_ms()).amount("1100.5")
-    return (
-        message(known, got=text)
-        if known
-        else message(N_("The value must be an amount such as {amount}."), amount=example)
-    )
-
-
 @pages.get("/test-charge")
 def form() -> ResponseReturnValue:
     sent = forms.sent()
@@ -139,7 +137,27 @@ def form() -> ResponseReturnValue:
         sent=sent,
         reads_back=runtime.clint_api is not None,
         confirm=sent.more.get("confirm", ""),
+        stops=stops_of(*(name for name, _ in accounts))[0],
     )
+
+
+def stops_of(*accounts: str) -> tuple[list[Stop], bool]:
+    """Return the destinations of these accounts' mappings that wait for a person, and whether nothing else is left."""
+    with runtime.journal.database.read() as connection:
+        found = [stops_for_account(runtime, connection, name) for name in accounts]
+    return sorted({stop for stops, _ in found for stop in stops}), all(are_all for _, are_all in found)
+
+
+NOTHING_REACHED = N_("Not begun: no destination of this account's mappings takes deliveries now.")
+
+
+@pages.post("/test-charge/destinations/<name>/resume")
+def resume(name: str) -> ResponseReturnValue:
+    """Resume a destination that a test waits for, and go back to the test."""
+    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
+    layout.flash_message(layout.resumed_words(name, freed))
+    number = layout.number(request.form.get("work"))
+    return layout.go("console.jobs.show", number=number) if number else layout.go("console.trial.form")
 
 
 def send_back(faults: Mapping[str, Message], **more: str) -> ResponseReturnValue:
@@ -157,13 +175,15 @@ def begin() -> ResponseReturnValue:
         return send_back({"account": Message(N_("Choose an account with an API key."))})
     email, phone = (request.form.get(name, "").strip() for name in ("email", "phone"))
     faults = contact_faults(email, phone)
-    if value is None:
-        faults["value"] = _amount_fault(request.form.get("value", ""))
-    if value is None or faults:
+    if isinstance(value, Message):
+        return send_back({**faults, "value": value})
+    if faults:
         return send_back(faults)
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
         wrong = "installments" if billing_type in BILLING_TYPES else "billing_type"
         return send_back({wrong: Message(N_("There is no such billing type or number of instalments."))})
+    if stops_of(account)[1]:
+        return send_back({"account": Message(NOTHING_REACHED)})
     words = _("charge {value}", value=Formats(layout.now_ms()).amount(value))
     if is_production(runtime, account) and request.form.get("confirm", "").strip() != words:
         fault = Message(N_("To charge in production, type exactly the words shown."))

@@ -52,12 +52,14 @@ def test_a_message_in_portuguese() -> None:
     )
 
 
-def test_without_a_public_address_a_message_names_the_command() -> None:
-    """There is no link to follow."""
-    body = compose([item()], PT).body
-
-    assert body.endswith("  Veja o motivo em `bridge deliveries list --state dead` e decida.")
-    assert "Pelo terminal" not in body
+@pytest.mark.parametrize("public_url", ["", "https://bridge.example"])
+def test_a_message_names_the_page_before_any_command(public_url: str) -> None:
+    """Who has only the console is told where to go in it, with a link or without."""
+    for code, words in WORDS.items():
+        first, terminal, _command = compose([item(code=code)], EN, public_url).body.partition("On a terminal: ")
+        assert words.in_console in first
+        assert "`" not in first
+        assert bool(terminal) is bool(words.page)
 
 
 def test_in_the_console_no_command_is_named() -> None:
@@ -85,7 +87,7 @@ def test_a_long_message_is_cut() -> None:
     body = compose([item(about=f"d{number}") for number in range(MAX_PROBLEMS + 5)], EN).body
 
     assert body.count("•") == MAX_PROBLEMS
-    assert body.endswith("and 5 more: `bridge notices list`")
+    assert body.endswith("and 5 more: see Needs attention in the console")
     many = [item(about=f"d{number}") for number in range(MAX_PROBLEMS + 5)]
     assert compose(many, EN, "https://bridge.example").body.endswith("and 5 more: https://bridge.example/attention")
 
