@@ -92,8 +92,9 @@ def register(
             _check_known(post_to_door(runtime, planned.before.url, planned.token), planned.before.url)
         done = operations.apply(webhooks, planned)
         public_url = url or settings.bridge_public_url
-        with suppress(JournalError):  # a journal that is away must not hide the result
-            operations.judge(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
+        # A journal that is away must not hide the result; one that is not there yet is left to `bridge up`.
+        with suppress(JournalError):
+            operations.judge(invocation.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
     _show_done(done, source, as_json=as_json)
     if done.refused:
         click.echo(_("not subscribed to: {reason}", reason=plain(operations.not_taken(done.refused))), err=True)
@@ -139,7 +140,7 @@ def resume(invocation: Invocation, account: str, url: str | None, as_json: bool)
         public_url = url or invocation.settings.bridge_public_url
         webhooks = [replace(one, interrupted=False, penalised=0) for one, _done in done]
         with suppress(JournalError):
-            operations.judge(runtime.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
+            operations.judge(invocation.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
     if as_json:
         with in_language("en"):
             show_json(

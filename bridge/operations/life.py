@@ -38,7 +38,15 @@ from bridge.model import DeliveryState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
 from bridge.operations.proof import Finding, Verdict
 from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
-from bridge.operations.testcharge import PAID_EVENTS, Seen, check_destinations, events_of, refused_at_door, why_no_event
+from bridge.operations.testcharge import (
+    PAID_EVENTS,
+    Seen,
+    check_destinations,
+    events_of,
+    held_back,
+    refused_at_door,
+    why_no_event,
+)
 from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.pipeline.decide import plan_event
 from bridge.pipeline.wanted import read_payload
@@ -123,8 +131,8 @@ class StepResult:
     lines: Sequence[Line] = ()
     reasons: Sequence[Problem] = ()
     """Why it was skipped, or what kept it from its end."""
-    nothing_came: bool = False
-    """Whether no event of the charge came in time."""
+    stops: str = ""
+    """Why the other steps would wait in vain, as a message id with {step}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,16 +252,15 @@ class Life:
                 if why := self._why_skipped(step):
                     result = StepResult(step, Verdict.SKIPPED, reasons=[Problem("life.skipped", why, Message(""))])
                 elif stopped:
-                    what = N_("not begun, because no event of the step “{step}” came")
-                    why = message(what, step=Message(stopped.step.title))
+                    why = message(stopped.stops, step=Message(stopped.step.title))
                     result = StepResult(
                         step, Verdict.NOT_CONFIRMED, reasons=[Problem("life.not_begun", why, Message(""))]
                     )
                 else:
                     self._show.begins(step)
                     result = self._do(step)
-                    if result.nothing_came:
-                        stopped = result  # the other steps would each wait in vain
+                    if result.stops:
+                        stopped = result
                 self.results.append(result)
                 self._show.ends(result)
         finally:
@@ -397,7 +404,7 @@ class Life:
                 self._show.news(course.seen, self._runtime.clock_ms())
                 if not course.missing and not course.unfinished:
                     return True
-                if refused or time.monotonic() >= course.ends_s:
+                if refused or held_back(course.seen) or time.monotonic() >= course.ends_s:
                     return False
                 self._sleep(LOOK_EVERY_S)
 
@@ -415,7 +422,11 @@ class Life:
                     expected = Message(N_("the event"))
                     destination = mapping.destination(name)
                     lines.append(Line(name, None, mapping.name, destination, expected, seen, Verdict.NOT_CONFIRMED))
-        if course.unfinished:
+        stops = "" if course.seen else N_("not begun, because no event of the step “{step}” came")
+        if held := held_back(course.seen):
+            stops = N_("not begun, because a destination of the step “{step}” is paused")
+            reasons = [held]
+        elif course.unfinished:
             hint = N_("check that a worker runs (bridge up, or bridge worker), and see: bridge events show {event}")
             number, event = len(course.unfinished), course.unfinished[0].event["id"]
             late = message(N_("events came and were not finished in time: {number}"), number=number)
@@ -430,7 +441,7 @@ class Life:
             reasons = [Problem("trial.no_event", missing, Message(hint))]
         worst = max((line.verdict for line in lines if line.verdict), key=list(Verdict).index, default=None)
         verdict = Verdict.CONTRADICTED if worst is Verdict.CONTRADICTED else Verdict.NOT_CONFIRMED
-        return StepResult(course.step, verdict, course.charge.payment_ids, lines, reasons, not course.seen)
+        return StepResult(course.step, verdict, course.charge.payment_ids, lines, reasons, stops)
 
     # ------------------------------------------------------------ what was expected, and what was seen
 

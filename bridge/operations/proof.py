@@ -242,8 +242,9 @@ def _time_of(one: Difference, deal: Deal) -> int | None:
 
 
 def _is_since(sent: Sent, times_ms: Iterable[int]) -> bool:
-    """Return whether one of these times lies between the send and the next delivery."""
-    return any(sent.sent_ms <= time and (sent.until_ms is None or time < sent.until_ms) for time in times_ms)
+    """Return whether one of these times lies between the send and the next delivery, although Clint's clock may lag."""
+    until_ms = None if sent.until_ms is None else sent.until_ms - CLOCK_TOLERANCE_MS
+    return any(sent.sent_ms <= time and (until_ms is None or time < until_ms) for time in times_ms)
 
 
 def texts_of(values: Mapping[str, Any]) -> frozenset[str]:

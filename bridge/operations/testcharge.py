@@ -61,6 +61,18 @@ class Seen(NamedTuple):
         return self.event["state"] == EventState.PROCESSED and all(state in FINISHED for state in states)
 
 
+def held_back(seen: Iterable[Seen]) -> Problem | None:
+    """Return which delivery waits until a person resumes its destination, the first of several."""
+    for one in (delivery for each in seen for delivery, _ in each.deliveries):
+        if one["waiting"] == Waiting.PAUSED:
+            what = N_("delivery {delivery} waits for the destination {destination}: {reason}")
+            hint = N_("see: bridge destinations list; it goes on by itself once the destination is resumed")
+            facts = {"delivery": one["id"], "destination": one["destination"]}
+            reason = read_message(one["reason"])
+            return Problem("trial.destination_waits", message(what, **facts, reason=reason), Message(hint))
+    return None
+
+
 def _heard(mappings: Iterable[Mapping], account: str, billing_type: str) -> list[str]:
     own = [mapping for mapping in mappings if mapping.enabled and mapping.account == account]
     wanted = (_MADE, *PAID_EVENTS[billing_type])
@@ -291,7 +303,7 @@ class TestCharge:
         return len({name for one in active if one.enabled for name in one.destinations}) > 1
 
     def _wait(self, ends_s: float) -> None:
-        """Show new events until all came, the door refuses a post, or the time is over."""
+        """Show new events until all came, the door refuses a post, a destination is paused, or the time is over."""
         quiet_since_s = time.monotonic()
         while time.monotonic() < ends_s:
             try:
@@ -302,7 +314,7 @@ class TestCharge:
             now_s = time.monotonic()
             if self._show.news(self.seen, self._runtime.clock_ms()):
                 quiet_since_s = now_s
-            if refused or (self._have_come() and now_s - quiet_since_s >= _QUIET_S):
+            if refused or held_back(self.seen) or (self._have_come() and now_s - quiet_since_s >= _QUIET_S):
                 return
             self._sleep(0.25)
 
@@ -330,12 +342,8 @@ class TestCharge:
 
     def _report_why_not_come(self) -> None:
         waiting = [one for one in self.seen if not one.settled]
-        held = [one for each in waiting for one, _ in each.deliveries if one["waiting"] == Waiting.PAUSED]
-        for one in held[:1]:
-            what = N_("delivery {delivery} waits for the destination {destination}: {reason}")
-            hint = N_("see: bridge destinations list; it goes on by itself once the destination is resumed")
-            facts = {"delivery": one["id"], "destination": one["destination"]}
-            self._blame("trial.destination_waits", what, hint, **facts, reason=read_message(one["reason"]))
+        if held := held_back(waiting):
+            self.causes.append(held)
             return
         if waiting:
             what = N_("events came and were not finished in time: {number}")

@@ -235,6 +235,19 @@ def test_ctrl_c_removes_what_was_made(site: Site) -> None:
     assert not_removed(site, "/customers") == set()
 
 
+def test_a_paused_destination_ends_it_at_once(site: Site) -> None:
+    """The other steps would each make a charge and wait in vain."""
+    site.commands.run("destinations", "pause", "default", "--reason", "parado")
+    try:
+        found = lives(site, "--timeout", "600", status=1)
+    finally:
+        site.commands.run("destinations", "resume", "default")
+    reasons = {one["step"]: [reason["code"] for reason in one["reasons"]] for one in found["steps"]}
+
+    assert reasons["created"] == ["trial.destination_waits"]
+    assert reasons["paid"] == reasons["removed"] == ["life.not_begun"]
+
+
 def test_production_is_refused(site: Site) -> None:
     """Also with --production: nothing is made."""
     site.bridge.asaas("keys", keys=[DEFAULT_KEY, PRODUCTION_KEY])

@@ -79,6 +79,16 @@ def test_register_closes_the_notice_that_there_is_no_webhook(commands: Commands)
     assert commands.run("notices", "list", "--json").json == []
 
 
+@pytest.mark.parametrize("command", ["register", "resume", "status", "remove"])
+def test_before_the_first_start_no_journal_is_made(commands: Commands, asaas: AsaasSimulator, command: str) -> None:
+    """Beside an empty one, `bridge up` would make no encryption key, and keep all in the clear."""
+    commands.run("webhook", "register", "--url", PUBLIC, "--email", "ana@example.com")
+    more = ["--yes"] if command == "remove" else []
+    commands.run("webhook", command, "--url", PUBLIC, *more)
+
+    assert list(commands.directory.rglob("*.sqlite3*")) == []
+
+
 def test_register_makes_what_the_mappings_need(commands: Commands, asaas: AsaasSimulator) -> None:
     """Exactly the named events, the token of the environment, in order, and the e-mail where one is given."""
     said = commands.run("webhook", "register", "--url", PUBLIC, "--email", "ana@example.com")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.clint.api import Deal
+from bridge.clint.api import CLOCK_TOLERANCE_MS, Deal
 from bridge.operations.proof import LATE_MS, Code, Other, Sent, Written, judge, judge_written, texts_of
 from bridge.pipeline.wanted import Wanted, read_payload
 
@@ -68,6 +68,8 @@ READ_BACKS: list[tuple[str, Sent, list[Deal]]] = [
     (Code.SEEN, replace(SENT, others=(EARLIER._replace(sent_ms=T - LATE_MS - 1),)), [PLAIN]),
     (Code.SEEN, replace(SENT, others=(EARLIER._replace(status="OPEN"),)), [PLAIN]),
     (Code.SEEN, replace(SENT, others=(LATER,)), [PLAIN]),
+    # Two charges at once: by Clint's clock, which may be behind, the second one's deal was made before its send.
+    (Code.AMBIGUOUS, replace(SENT, others=(LATER._replace(sent_ms=T + 1_000),)), [PLAIN]),
     (Code.AMBIGUOUS, replace(SENT, others=(LATER,)), [replace(PLAIN, status="LOST")]),
     (Code.AMBIGUOUS, replace(SENT, others=(LATER,)), [replace(PLAIN, times_ms={"created_at": T + 6_000})]),
     (Code.OLDER, replace(SENT, others=(LATER,)), [OLD]),
@@ -131,6 +133,7 @@ class World:
 
 
 times = st.integers(-20, 20).map(lambda minutes: T + minutes * 60_000)
+soon = st.integers(1, 3_000).map(lambda ms: T + ms)
 texts = st.fixed_dictionaries({}, optional={"codigo": st.sampled_from(["pay_1", "pay_2"]), "valor": st.just("100")})
 places = st.tuples(
     st.sampled_from(["o1", "o2"]), st.sampled_from(["s1", "s2"]), st.sampled_from(["OPEN", "WON", "LOST"])
@@ -152,12 +155,14 @@ ids = st.sampled_from(["a", "b", "c"])
     # By people and other programs: deals of the same contact anywhere, moved and changed at any time.
     foreign=st.lists(st.tuples(times, ids, places, st.booleans()), max_size=4),
     # Other deliveries of the customer, which arrive late or never.
-    others=st.lists(st.tuples(times, st.none() | st.integers(0, LATE_MS), ids, texts, places), max_size=3),
+    others=st.lists(st.tuples(times | soon, st.none() | st.integers(0, LATE_MS), ids, texts, places), max_size=3),
     looked=st.integers(0, 40),
     # Whether Clint tells when a deal was changed last.
     tells=st.booleans(),
     # The status that the integration sets, whatever the checklist says.
     sets=st.sampled_from(["WON", "OPEN", "LOST"]),
+    # By how much Clint's clock is behind.
+    behind=st.sampled_from([0, 25, CLOCK_TOLERANCE_MS]),
 )
 def test_nothing_untrue_is_called_seen_or_contradicted(
     own: dict[str, str],
@@ -172,6 +177,7 @@ def test_nothing_untrue_is_called_seen_or_contradicted(
     looked: int,
     tells: bool,
     sets: str,
+    behind: int,
 ) -> None:
     """Seen is a deal that the delivery wrote, or one that stands where it puts deals and was written since.
 
@@ -201,11 +207,11 @@ def test_nothing_untrue_is_called_seen_or_contradicted(
         "s1" if knows == "stage" else "",
         status,
     )
-    changed = {id_ for id_, at in world.changed_ms.items() if at >= T}
-    shown_deals = [
-        replace(deal, times_ms={**deal.times_ms, **({"updated_at": world.changed_ms[deal.id]} if tells else {})})
-        for deal in world.deals.values()
-    ]
+    changed = {id_ for id_, at in world.changed_ms.items() if at - behind >= T}
+    shown_deals = []
+    for one in world.deals.values():
+        told = {**one.times_ms, **({"updated_at": world.changed_ms[one.id]} if tells else {})}
+        shown_deals.append(replace(one, times_ms={name: at - behind for name, at in told.items()}))
     code, deal, differences, _ = judge(sent, shown_deals, changed, now_ms)
 
     if code == Code.SEEN:
@@ -223,11 +229,11 @@ def test_nothing_untrue_is_called_seen_or_contradicted(
         moved_late = [
             at
             for at, id_, _, place, by in happens
-            if by != "us" and id_ == deal.id and place[0] == deal.origin_id and T + LATE_MS < at <= now_ms
+            if by != "us" and id_ == deal.id and place[0] == deal.origin_id and T + LATE_MS + behind < at <= now_ms
         ]
-        for one in differences:
-            shown_text = deal.status if one.what == "status" else deal.fields[one.field]
-            assert (one.seen, one.wanted != one.seen) == (shown_text, True)
+        for difference in differences:
+            shown_text = deal.status if difference.what == "status" else deal.fields[difference.field]
+            assert (difference.seen, difference.wanted != difference.seen) == (shown_text, True)
             # A person who only reopens a deal changes no time that a Clint without `updated_at` shows.
             assert not moved_late or deal.status in {"WON", "LOST"}
 
