@@ -125,7 +125,7 @@ def test_numbers_are_written_with_a_comma_in_portuguese() -> None:
         str(entry.id)
         for entry in catalogue.read()
         for text in (entry.string if isinstance(entry.string, (tuple, list)) else (entry.string,))
-        if entry.id and re.search(r"(?<![\w.])(?<!OFX )\d+\.\d{2}(?!\.?\d)", text)
+        if entry.id and re.search(r"(?<![\w.])(?<!OFX )\d+\.\d{2}(?!\.?\d)", text or "")
     }
 
     assert with_a_point == {

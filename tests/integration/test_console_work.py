@@ -7,21 +7,19 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.security import generate_password_hash
 
-from bridge.asaas.charges import ChargeRequest
 from bridge.errors import UsageError
 from bridge.journal import jobs, notices
 from bridge.journal.clock import system_clock_ms
 from bridge.messages import Message
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import actions
-from bridge.operations.testcharge import Seen, amount
+from bridge.operations.testcharge import Seen, amount, check_destinations
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
@@ -664,9 +662,7 @@ def test_a_paused_destination_is_said_before_a_test_and_resumed_there(console: C
         refused = browser.post(path, form)
         assert (refused.status_code, "takes deliveries now" in refused.text) == (422, True)
     with pytest.raises(UsageError):
-        testcharge.TestCharge(
-            console.runtime, "default", ChargeRequest("PIX", Decimal(10), "2030-01-01"), testcharge.PageListener(None)
-        )
+        check_destinations(console.runtime, "default")
     assert browser.post(resume, work=number).location == f"/work/{number}"
     assert browser.post(resume).location == "/test-charge"
     assert resume not in browser.get("/test-charge").text

@@ -185,7 +185,7 @@ def test_what_a_url_of_before_answers_pauses_nothing(runtime: Runtime, other: Ru
             def is_delivered() -> bool:
                 drain(runtime, id_)
                 assert not is_paused(runtime)
-                return row_of(runtime.journal, id_)["state"] == "delivered"
+                return bool(row_of(runtime.journal, id_)["state"] == "delivered")
 
             until(is_delivered)
             assert (len(gone.asked), len(clint.asked)) == (1, 1)
