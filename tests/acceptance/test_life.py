@@ -154,7 +154,7 @@ def test_the_console_shows_the_same_table_while_it_runs(site: Site) -> None:
         form = {"account": "default", "billing_type": "CREDIT_CARD", "value": "10", "split": WALLET}
         path = browser.post("/test-charge/life", form).location
         until(lambda: "Under way" in browser.get(path).text and "Charge created" in browser.get(path).text, 30)
-        until(lambda: "Ended early" in browser.get(path).text or "Done" in browser.get(path).text, 120)
+        until(lambda: "Ended early" in browser.get(path).text or "What was not removed" in browser.get(path).text, 120)
         page = browser.get(path).text
         finish_jobs()
 
