@@ -336,6 +336,13 @@ def pause(sending: Sending) -> None:
     actions.pause(sending.journal, "default", "being set up", sending.clock())
 
 
+def another_url(sending: Sending) -> None:
+    """Send to the URL that the destination had before."""
+    sending.answers(404)
+    register(sending.journal, default="https://clint.example/new")
+    sending.run()
+
+
 def discard(sending: Sending) -> None:
     """Let a person discard the delivery."""
     actions.discard(sending.journal, sending.id, sending.clock())
@@ -361,6 +368,7 @@ SENT: list[tuple[str, Sends, tuple[str, ...]]] = [
     ("clint.payload", lambda sending: sending.is_unreadable('{"valor": NaN}'), ("JSON",)),
     ("destination.not_set", Sending.not_set, ("default",)),
     ("destination.paused", then_run(pause), ("being set up",)),
+    ("destination.url_changed", another_url, ("404",)),
     ("destination.circuit_open", Sending.fails_for_many, ("default",)),
     ("destination.rate_limit", Sending.finds_no_slot, ("default",)),
     ("attempt.not_sent", lambda sending: sending.run(sleeps_s=40), ("lease",)),
