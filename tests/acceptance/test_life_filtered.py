@@ -14,7 +14,6 @@ from bridge.web.app import create_app
 from tests.acceptance.test_charge_trial import Site
 from tests.acceptance.test_life import lives, opened_site, step_of, verdicts
 from tests.console import PASSWORD, QUICK, Browser, finish_jobs
-from tests.factories import until
 
 pytestmark = pytest.mark.slow
 
@@ -56,9 +55,8 @@ def test_without_the_clint_api_a_person_must_look(site: Site) -> None:
         browser.sign_in()
         form = {"account": "default", "billing_type": "PIX", "value": "10"}
         path = browser.post("/test-charge/life", form).location
-        until(lambda: "Ended early" in browser.get(path).text or "Done" in browser.get(path).text, 120)
+        finish_jobs(120)
         page = browser.get(path).text
-        finish_jobs()
 
     assert verdicts(found)["paid"] == "not_confirmed"
     assert "only you can see the deals" in page

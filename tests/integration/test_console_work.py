@@ -184,7 +184,7 @@ def test_everything_is_checked_and_said_with_its_mend(console: Console) -> None:
     """No secret is shown, and what is wrong says what to do."""
     page = finished(console, console.operator(), "/connections/check")
 
-    assert "No webhook at Asaas leads to the bridge" in page
+    assert "no webhook at Asaas leads to the bridge" in page
     assert "What to do" in page
     for secret in (TOKEN, DEFAULT_KEY, INTEGRATIONS["default"]):
         assert secret not in page + console.operator().get("/connections").text
