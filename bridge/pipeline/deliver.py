@@ -470,7 +470,7 @@ class Selector:
                 known[name] = gate.probe
             if is_probe or (gate.probe is None and gate.open_until_ms is None):
                 chosen.started.append(delivery)
-                chosen.urls_changed |= url_digest(self._urls[name]) != destination.url_digest
+                chosen.urls_changed |= url_digest(self._urls.get(name, "")) != destination.url_digest
                 shares.take(delivery)
                 return
             # Spread over a second, so that the lines do not all come at once when the circuit closes.

@@ -167,6 +167,11 @@ IN_CONSOLE: dict[str, str] = {
     ),
     "try again later; see: bridge events show": N_("try again later"),
     "see: bridge destinations list": N_("look at Connections"),
+    "see: bridge destinations list; it goes on by itself once the destination is resumed": N_(
+        "resume the destination under Connections; then it goes on by itself"
+    ),
+    "run: bridge destinations resume {destination}": N_("resume {destination} under Connections"),
+    "see: bridge events show {number}": N_("look at event {number}"),
     "see: bridge deliveries list": _EVENTS,
     "write one (see: bridge mappings lint), or subscribe to every event with --all": N_("write one, or switch one on"),
     "give it with --url, such as https://bridge.example.com, or set BRIDGE_PUBLIC_URL": N_(

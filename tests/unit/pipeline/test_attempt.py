@@ -7,6 +7,7 @@ from collections.abc import Callable
 from bridge.clint.webhook import Answer
 from bridge.journal import Lease
 from bridge.journal.deliveries import DueDelivery
+from bridge.journal.destinations import url_digest
 from bridge.messages import Message
 from bridge.model import DeliveryState, Outcome, idempotency_key, trace_id, traceparent
 from bridge.pipeline import deliver
@@ -34,6 +35,9 @@ OWED = DueDelivery(
     forgiven=0,
     received_ms=0,
 )
+
+
+URL = "https://clint.example/x"
 
 
 class Client:
@@ -66,7 +70,7 @@ class Client:
 def made(client: Client, *, until_ms: int = NOW_MS + 30_000, owed: DueDelivery = OWED) -> deliver.SendResult:
     """Make one try under a lease that ends then."""
     lease, sent = Lease(5, "one", 1, until_ms), list[deliver.SendResult]()
-    urls = {OWED.destination: "https://clint.example/x"}
+    urls = {OWED.destination: URL}
     deliver.send(client, urls, owed, lease, sent.append, longest_ms=11_000, clock_ms=lambda: NOW_MS)
     assert len(sent) == 1
     return sent[0]
@@ -76,17 +80,17 @@ def test_a_try_sends_the_payload_with_the_deliverys_key() -> None:
     """The same key for every try of one delivery, another for another replay."""
     client = Client()
 
-    assert made(client) == deliver.SendResult(OWED, 5, 1, OK)
+    assert made(client) == deliver.SendResult(OWED, 5, 1, OK, url_digest(URL))
     key = idempotency_key("default", "evt&1", "paga", 2)
     parent = traceparent(trace_id("default", "evt&1"), OWED.id, 5)
-    assert client.asked == [("https://clint.example/x", OWED.payload, key, parent)]
+    assert client.asked == [(URL, OWED.payload, key, parent)]
 
 
 def test_nothing_is_sent_where_the_lease_could_run_out_first() -> None:
     """A process that slept since the intent was committed must not send beside the lane's next owner."""
     client = Client()
 
-    assert made(client, until_ms=NOW_MS + 10_999) == deliver.SendResult(OWED, 5, 1, None)
+    assert made(client, until_ms=NOW_MS + 10_999) == deliver.SendResult(OWED, 5, 1, None, url_digest(URL))
     assert client.asked == []
     assert made(client, until_ms=NOW_MS + 11_000).answer is OK
 
