@@ -21,6 +21,7 @@ from bridge.journal.about import cents_of
 from bridge.journal.notices import StoredNotice
 from bridge.journal.queries import Condition, DeadFilter
 from bridge.journal.schema import CAUSE_OPEN, DEAD, HELD, ON_HOLD, OPEN, attempts, causes, deliveries, events
+from bridge.journal.statements import distinct
 from bridge.model import NoticeLevel
 
 MOST_ANSWERS = 4
@@ -131,13 +132,7 @@ def held(connection: Connection, accounts: Collection[str] | None = None) -> lis
 
 def waited_for(connection: Connection) -> list[str]:
     """Return the destinations for which deliveries wait until a person connects or resumes them."""
-    found: list[str] = []
-    name: str | None = ""
-    while name is not None:  # one entry of the index for each destination, and not one for each delivery
-        query = select(func.min(deliveries.c.destination)).where(HELD, deliveries.c.destination > name)
-        name = connection.scalar(query)
-        found += [] if name is None else [name]
-    return found
+    return distinct(connection, deliveries.c.destination, HELD, deliveries.c.destination > "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from bridge.journal.about import amount_of, cents_of, object_of
 from bridge.journal.notices import Resolved
 from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events, revisions
 from bridge.journal.schema import FINISHED as DONE
-from bridge.journal.statements import count_by
+from bridge.journal.statements import count_by, distinct
 from bridge.model import FINISHED, NOT_SENT, DeliveryState, EventState
 
 Row: TypeAlias = dict[str, Any]
@@ -457,20 +457,11 @@ def has_mapping(connection: Connection, name: str) -> bool:
 
 
 def names(connection: Connection) -> list[str]:
-    return _distinct(connection, events.c.name)
+    return distinct(connection, events.c.name)
 
 
 def accounts(connection: Connection) -> list[str]:
-    return _distinct(connection, events.c.account)
-
-
-def _distinct(connection: Connection, column: ColumnElement[str]) -> list[str]:
-    # One jump in the index for each value; DISTINCT would read all rows.
-    found: list[str] = []
-    query = select(column).order_by(column).limit(1)
-    while (value := connection.scalar(query.where(column > found[-1]) if found else query)) is not None:
-        found.append(value)
-    return found
+    return distinct(connection, events.c.account)
 
 
 @dataclass(frozen=True, slots=True)

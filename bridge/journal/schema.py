@@ -131,7 +131,7 @@ events = Table(
 )
 _partial(events, "events_waiting", "lane", "id", where=WAITS)  # a lane's next events, in order
 _partial(events, "events_due", "lane", "due_ms", where=WAITS)  # is a lane due?
-# By what holds them; whose and since when stands in the index, which each page counts.
+# By what holds them. Pages count the customers and the oldest arrival by this index alone.
 _partial(events, "events_on_hold", "hold_code", "account", "received_ms", "subject", where=ON_HOLD)
 Index("events_object", events.c.object_id, events.c.id)  # all events of a charge
 Index("events_subject", events.c.subject, events.c.id)  # all events of a customer
@@ -196,7 +196,7 @@ _partial(deliveries, "deliveries_newest", "object_id", "line", "order_at", "orde
 _partial(deliveries, "deliveries_plan", "mapping", "once_key", where=text("deliveries.once_key IS NOT NULL"))
 _partial(deliveries, "deliveries_held", "destination", "id", where=HELD)  # to be resumed
 _partial(deliveries, "deliveries_dead", "id", where=DEAD)  # to be fixed by a person
-# One fix for many; their people and charges stand in the index, in the order in which they are counted.
+# By cause. Pages count the customers and charges of a cause by this index alone.
 _cause = ("reason_code", "destination", "answer", "account", "subject", "object_id", "amount")
 _partial(deliveries, "deliveries_cause", *_cause, where=DEAD)
 # A person's lists. Open deliveries have no entry, since their state still changes.

@@ -86,6 +86,21 @@ class BulkStatement:
         return self._on_postgresql
 
 
+def distinct(connection: Connection, column: Column[str], *conditions: Any, limit: int | None = None) -> list[str]:
+    """Return the values of an indexed column, `limit` at most, in their order.
+
+    Each is one jump in the index; DISTINCT would read all rows.
+    """
+    found: list[str] = []
+    query = select(column).where(*conditions).order_by(column).limit(1)
+    while limit is None or len(found) < limit:
+        value = connection.scalar(query.where(column > found[-1]) if found else query)
+        if value is None:
+            break
+        found.append(value)
+    return found
+
+
 def count_by(connection: Connection, column: Column[Any], *conditions: Any) -> dict[Any, int]:
     """Return the number of rows by the value of a column."""
     query = select(column, func.count().label("number")).where(*conditions).group_by(column)

@@ -29,7 +29,7 @@ TOGETHER = ("all", "any")
 KINDS = {"all": ("all",), "any": ("any",), "none": ("not", "any"), "not_all": ("not", "all")}
 """The kinds of a group, and the keys above its list; a denied condition alone is a group that has no list."""
 DEPTH = 2
-"""How deep groups stand in each other as rows; what is deeper is a block."""
+"""The depth to which nested groups are rows; a deeper group is a YAML block."""
 SOURCES = ("from", "template", "text")
 Meaning: TypeAlias = tuple[object, ...]
 

@@ -329,7 +329,7 @@ def mapping_files(read: Sequence[ParseResult], mappings: Sequence[Mapping]) -> C
 
 
 def overlapping(mappings: Iterable[Mapping], setup: Setup) -> Iterator[Check]:
-    """Warn of mappings that send the same events to the same place, the cause of such a card of Needs attention."""
+    """Warn of mappings that send the same events to the same place."""
     for mapping, others in groups(mappings, setup):
         names = [one.other.name for one in others]
         what = N_("sends events to Clint that are also sent by: {others}")

@@ -143,7 +143,7 @@ def joined(base: str, mine: str, theirs: str) -> str | None:
 
 
 def _changes(lines: list[str], text: str) -> list[tuple[int, int, tuple[str, ...]]]:
-    """Return which lines a text has otherwise, each with what stands in their place."""
+    """Return the ranges of lines that a text replaces, each with the new lines."""
     after = text.splitlines(keepends=True)
     found = difflib.SequenceMatcher(None, lines, after, autojunk=False).get_opcodes()
     return [(start, end, tuple(after[at:to])) for kind, start, end, at, to in found if kind != "equal"]
