@@ -307,12 +307,12 @@ REASONS: Mapping[str, Reason] = {
         N_("the destination took it; Clint's Históricos of the integration show whether there is a deal")
     ),
     "clint.removed": Reason(
-        N_("the integration was removed in Clint; the destination is paused and its work waits"),
+        N_("the integration was removed in Clint; the destination is paused and its deliveries wait"),
         N_("the integration was deleted in Clint, or made again with another URL"),
         _COPY_URL,
     ),
     "clint.url": Reason(
-        N_("the destination's URL can't be used; it is paused and its work waits"),
+        N_("the destination's URL can't be used; it is paused and its deliveries wait"),
         N_("the URL in the environment is cut off or is no https URL"),
         _COPY_URL,
     ),
@@ -366,19 +366,19 @@ REASONS: Mapping[str, Reason] = {
     ),
     "clint.api_turn": Reason(N_("the requests to Clint's API wait for their turn (CLINT_API_RATE_LIMIT)")),
     "clint.token": Reason(
-        N_("Clint refuses the API token; the destination is paused and its work waits"),
+        N_("Clint refuses the API token; the destination is paused and its deliveries wait"),
         N_("the token was removed or copied incompletely"),
         N_("copy the token from Clint into CLINT_API_TOKEN, restart the bridge and resume the destination"),
     ),
     "clint.plan": Reason(
-        N_("Clint does not allow the request; the destination is paused and its work waits"),
+        N_("Clint does not allow the request; the destination is paused and its deliveries wait"),
         N_("the account's plan has no API (it needs Elite), or the token may not write deals"),
         N_("check the plan and the token's rights in Clint, then resume the destination"),
     ),
     "clint.origin_gone": Reason(
-        N_("Clint has no such origin; the destination is paused and its work waits"),
+        N_("Clint has no such origin; the destination is paused and its deliveries wait"),
         N_("the origin was removed, archived or renamed in Clint"),
-        N_("set the origin anew (CLINT_ORIGIN, or: bridge destinations add NAME --origin) and resume the destination"),
+        N_("set the origin again (CLINT_ORIGIN, or: bridge destinations add NAME --origin) and resume the destination"),
     ),
     "clint.key_not_kept": Reason(
         N_("Clint did not keep the field by which the bridge finds a deal again; the destination is paused"),
@@ -401,18 +401,18 @@ REASONS: Mapping[str, Reason] = {
     ),
     # What the bridge decided.
     "destination.no_token": Reason(
-        N_("the destination is an origin of Clint, and no API token is set; its work waits"),
+        N_("the destination is an origin of Clint, and no API token is set; its deliveries wait"),
         todo=N_("set CLINT_API_TOKEN for the workers and restart them"),
     ),
     "destination.not_set": Reason(
-        N_("no URL is set for the destination; its work waits"),
+        N_("no URL is set for the destination; its deliveries wait"),
         todo=N_("set its CLINT_WEBHOOK_URL or CLINT_ORIGIN variable for the workers and restart them"),
     ),
     "destination.url_changed": Reason(
         N_("the URL of the destination was changed while this was sent; the next try goes to the new one")
     ),
     "destination.paused": Reason(
-        N_("the destination is paused; its work waits"), todo=N_("bridge destinations resume")
+        N_("the destination is paused; its deliveries wait"), todo=N_("bridge destinations resume")
     ),
     "destination.circuit_open": Reason(
         N_("the destination fails for several customers; one delivery at a time tests whether it answers again")
@@ -453,12 +453,12 @@ REASONS: Mapping[str, Reason] = {
         N_("look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME"),
     ),
     "deal.other_status": Reason(
-        N_("the deal stands in another status than this delivery should give it"),
+        N_("the deal has another status than this delivery should give it"),
         N_("a person changed it since, or the webhook integration sets another status"),
         N_("of a webhook: set the integration's status in Clint as bridge mappings checklist says"),
     ),
     "deal.other_stage": Reason(
-        N_("a deal was changed since, but stands in another stage than this integration's deals"),
+        N_("a deal was changed since, but is in another stage than this integration's deals"),
         N_("a person moved it, or the integration sets another stage now"),
         _SEE_HISTORY,
     ),

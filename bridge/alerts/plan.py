@@ -315,7 +315,7 @@ def find_problems(
         if one.paused_ms is not None:
             detail = Message(N_("paused: {reason}"), {"reason": read_message(one.paused_reason)})
             known = find_reason(pause_code(one.paused_reason))
-            by_hand = N_("resume it when its work may go on: bridge destinations resume {name}")
+            by_hand = N_("resume it when its deliveries may go on: bridge destinations resume {name}")
             mend = Message((known and known.todo) or by_hand, {"name": one.name})
             yield Notice(PAUSED, one.name, error, detail, mend)
         elif one.state != "closed" and one.opens > 1:

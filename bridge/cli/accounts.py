@@ -246,7 +246,7 @@ def resume(invocation: Invocation, name: str) -> None:
 @click.argument("origin_id", metavar="[ORIGIN_ID]", required=False)
 @click.pass_obj
 def origin(invocation: Invocation, name: str, origin_id: str | None) -> None:
-    """Set the origin of Clint that holds a destination's deals; without an id it is learned anew.
+    """Set the origin of Clint that holds a destination's deals; without an id it is learned again.
 
     A read-back takes a deal of another origin for no proof. The origin is learned from the first delivery whose deal
     is seen, and forgotten with the destination's URL.

@@ -30,7 +30,7 @@ from bridge.model import DeliveryState
 from bridge.operations import actions
 
 limit_option = click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most this many."
 )
 list_options = stacked(
     value_options,
@@ -106,7 +106,7 @@ def list_deliveries(
 @_chosen
 @click.pass_obj
 def retry(invocation: Invocation, /, **chosen: Any) -> None:
-    """Send the same payload again: a waiting delivery at once, a dead or stale one anew.
+    """Send the same payload again: a waiting delivery at once, a dead or stale one once more.
 
     Name the NUMBERs of deliveries, or say --all-dead, which leaves out and counts those without a payload. To send an
     event through today's mapping instead: bridge events replay.

@@ -167,7 +167,7 @@ def replay(
     """Send events through today's mappings again, as new deliveries.
 
     Name the EVENTs, or choose them by --since, --until and --name. Shows what would be sent otherwise than before,
-    then asks. The workers take them up within seconds, in the order of arrival. The dead deliveries of these events
+    then asks. The workers process them within seconds, in the order of arrival. The dead deliveries of these events
     are discarded: the new ones take their place.
     """
     if bool(which) == any(value is not None for value in wanted.values()):

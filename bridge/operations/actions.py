@@ -66,7 +66,7 @@ def retry(
 def discard(
     journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None, dead_by_ms: int | None = None
 ) -> DeliveryState:
-    """Take a delivery out, which frees its line; return the state before.
+    """Discard a delivery, which frees its line; return the state before.
 
     With `dead_by_ms` only one that has been dead since then. Raises NotFound, IllegalTransition, ChangedMeanwhile.
     """

@@ -91,7 +91,7 @@ def find_causes(
     accounts: Collection[str] | None = None,
     names: Collection[str] | None = None,
 ) -> list[Cause]:
-    """Return the causes that stand: what does not end by itself first, then the largest.
+    """Return the open causes: those that do not end by themselves first, then the largest.
 
     A person may see only some accounts: then their notices, and the destinations of their mappings, are given. Without
     them everything counts.
@@ -159,7 +159,7 @@ def _of(told: Collection[StoredNotice], *codes_and_about: str) -> tuple[StoredNo
 
 
 def _of_destination(one: Destination, dead: list[Cause]) -> tuple[Cause, list[Cause]]:
-    """Return the cause of a destination that takes nothing, and the failed deliveries that died of something else."""
+    """Return the cause of a destination that takes nothing, and the failed deliveries with another cause."""
     is_paused = one.paused_ms is not None
     codes = _DIED_OF_PAUSE if is_paused else _DIED_OF_CIRCUIT
     of_it = tuple(cause for cause in dead if cause.about == one.name and cause.code in codes)
@@ -185,7 +185,7 @@ def facts_of(connection: Connection, cause: Cause, accounts: Collection[str] | N
 
 
 def note_causes(runtime: Runtime) -> None:
-    """Write down which causes stand now, where the rows do not say so."""
+    """Store which causes are open now, where their rows do not say so."""
     with runtime.journal.database.read() as connection:
         standing = find_causes(runtime, connection)
         if not causes.is_news(standing, causes.noted(connection)):

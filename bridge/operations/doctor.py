@@ -399,7 +399,7 @@ def redis(version: str) -> Check:
 def redis_away(error: BaseException) -> Check:
     if refused := refused_certificate(error):
         what = N_("its certificate is refused: {error}")
-        mend = N_("where nobody can stand between, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL")
+        mend = N_("where nobody can intercept it, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL")
         return check("redis", what, State.WRONG, mend, "redis.certificate", error=refused)
     if isinstance(error, ResponseError):
         what = N_("takes no writes, got {error}")
@@ -423,7 +423,7 @@ def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterato
     name = N_("encryption")
     if not runtime.settings.bridge_encryption_key:
         mend = N_("to switch it on, make BRIDGE_ENCRYPTION_KEY with `bridge db new-key`")
-        what = N_("off: personal data stands in the journal as it came")
+        what = N_("off: personal data is in the journal as it came")
         yield check(name, what, State.FINE, mend, "encryption.off")
         return
     try:
@@ -539,7 +539,7 @@ def _lacking(runtime: Runtime, api: ClintApi, mappings: Sequence[Mapping], clint
 
 
 MOST_NAMED = 10
-"""So many stages and fields that Clint lacks are named."""
+"""At most this many missing stages and fields are named."""
 
 
 def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -> Iterator[Check]:

@@ -38,7 +38,7 @@ Customer: TypeAlias = Mapping[str, Any]
 
 
 class By(StrEnum):
-    """What a text may be at Asaas."""
+    """The ways in which Asaas can find a text."""
 
     CHARGE = "charge"
     CUSTOMER = "customer"
@@ -66,7 +66,7 @@ class Sending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundCharge:
-    """A charge of Asaas, and what became of it here."""
+    """A charge of Asaas with its events in the journal."""
 
     compared: Compared
     customer: Customer
@@ -90,7 +90,7 @@ class LookUp:
 
 
 def searches(text: str) -> list[By]:
-    """Return what the text is looked up as; nothing for a text that Asaas finds nothing by.
+    """Return the ways to look a text up; none for a text that Asaas can't search by.
 
     >>> [by.value for by in searches("maria@example.com")], searches("evt_1&2")
     (['email'], [])

@@ -88,7 +88,7 @@ def groups(mappings: Iterable[Mapping], setup: Setup) -> Groups:
 
 def _compare(enabled: list[Mapping], setup: Setup) -> Groups:
     met: dict[str, list[Overlap]] = {one.name: [] for one in enabled}
-    for one, other in combinations(enabled, 2):  # what one meets of the other, the other meets of it
+    for one, other in combinations(enabled, 2):  # an overlap holds for both mappings
         for found_here in overlaps(one, [other], setup):
             if not found_here.divided:
                 met[one.name].append(found_here)

@@ -359,7 +359,7 @@ def test_what_never_came_is_looked_up_at_asaas(
     asaas.posts_to("https://bridge.example/webhooks/asaas", TOKEN, events=["PAYMENT_CREATED"])
     page = console.operator().get(f"/lookup?account=default&q={quote(typed(customer, charge))}").text
 
-    for said in ("Maria Aparecida Souza", "1,100.50", "Never came", "PAYMENT_RECEIVED", "cobranca"):
+    for said in ("Maria Aparecida Souza", "1,100.50", "Never arrived", "PAYMENT_RECEIVED", "cobranca"):
         assert said in page.replace("<wbr>", "")
     assert "the webhook at Asaas does not send it" in page
     assert f'href="/charges/default/{charge}/bring"' in page
@@ -450,7 +450,7 @@ def test_a_viewer_may_look_and_not_bring_in(console: Console, asaas: AsaasSimula
     browser = console.browser()
     browser.sign_in(VIEWER)
 
-    assert "Never came" in browser.get(f"/lookup?account=default&q={charge}").text
+    assert "Never arrived" in browser.get(f"/lookup?account=default&q={charge}").text
     assert f'action="/charges/default/{charge}/bring"' not in browser.get(f"/charges/default/{charge}/bring").text
     assert browser.post(f"/charges/default/{charge}/bring").status_code == 403
     assert events_of(console.journal) == []
@@ -551,7 +551,7 @@ def behind(console: Console, _asaas: AsaasSimulator) -> None:
         (filtered, "Payment received", ("Filtered", "Value", "R$1,100.50", "R$5,000.00")),
         (refused, "Payment received", ("Not delivered", "422", "does not take these values")),
         (paused, "Payment received", ("until the destination is resumed",)),
-        (never, "Look at Asaas", ("Never came", "Expected event", "PAYMENT_RECEIVED", "Bring in now")),
+        (never, "Look at Asaas", ("Never arrived", "Expected event", "PAYMENT_RECEIVED", "Bring in now")),
         (behind, "Maria Aparecida Souza", ("waits for the delivery before it", "event 1")),
     ],
 )

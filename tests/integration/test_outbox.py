@@ -565,7 +565,7 @@ def test_a_gone_integration_at_the_last_try_waits_too(world: World) -> None:
 
 
 def test_a_destination_that_is_not_set_waits(world: World) -> None:
-    """Neither the environment nor the journal knows it: its work waits a minute at a time, others go on."""
+    """Neither the environment nor the journal knows it: its deliveries wait a minute at a time, others go on."""
     one, two, three = world.customers(3)
     with Peer() as peer:
         world.sends_to(default=peer.url, old=peer.url)

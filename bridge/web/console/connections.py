@@ -57,7 +57,7 @@ pages = Blueprint("connections", __name__)
 HOOK_STOPPED = ("webhook.missing", "webhook.disabled", "webhook.interrupted")
 """The notices of a webhook that sends nothing."""
 MOST_TEST = 20_000
-"""Characters of a test that is sent to a destination: far more than any mapping makes."""
+"""The most characters of a test payload: far more than any mapping makes."""
 
 
 @pages.get("/connections")

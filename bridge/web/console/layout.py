@@ -102,7 +102,7 @@ class Entry:
     text: str
     icon: str
     counts: bool = False
-    """Whether the number of things that need a person stands beside it."""
+    """Whether the menu shows beside it how many things need a person."""
 
     @property
     def here(self) -> bool:
@@ -130,7 +130,7 @@ NAVIGATION = (
 
 
 def set_language() -> None:
-    """Answer programs in English, people in the language they chose, else their browser's, else Portuguese."""
+    """Choose the language: English for programs; for people their choice, their browser's or Portuguese."""
     language = "en" if request.path.startswith(PROGRAMS) else request.cookies.get(LANGUAGE)
     if language not in LANGUAGES:
         best = request.accept_languages.best_match(["pt-BR", "pt", "pt-PT", "en", "en-US", "en-GB"])
@@ -267,7 +267,7 @@ def _may_sign_in() -> bool:
 
 
 def _kept_form() -> list[tuple[str, str]]:
-    """Return what a person typed into a form that was not taken, to be sent again.
+    """Return the fields of a refused form, to be sent again.
 
     Nothing of a form with secrets, nor of one that another site may have made.
     """
@@ -360,7 +360,7 @@ def _titles() -> dict[str, str]:
 
 
 def answering(connection: Connection, names: Collection[str]) -> frozenset[str]:
-    """Return which of these destinations took something lately, or a person said so.
+    """Return which of these destinations accepted something lately, or are marked as right by a person.
 
     A delivery of the last 30 days, a test, a check of an origin; nothing counts from before the last change of its URL.
     """
@@ -394,7 +394,7 @@ def _has_origin(connection: Connection, name: str) -> bool:
 
 
 def resumed_words(name: str, freed: int) -> str:
-    """Return what is said of a destination that is resumed; `freed` is how many customers' deliveries waited for it."""
+    """Return the message about a resumed destination; `freed` is the number of customers with waiting deliveries."""
     if not freed:
         return messages._("Destination {name} takes deliveries again. None was waiting.", name=name)
     return messages.ngettext(

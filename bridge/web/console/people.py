@@ -246,7 +246,7 @@ def change_my_password() -> ResponseReturnValue:
     with one_at_a_time(known, who):
         is_right = access.is_password_of(user, request.form.get("current", ""))
     if not is_right:
-        return _password_refused("current", UsageError(N_("the password of now is wrong")))
+        return _password_refused("current", UsageError(N_("the current password is wrong")))
     give_back_try(who)
     try:
         operations.change_password(runtime.journal, user, _chosen_password(), client_address(), runtime.clock_ms())

@@ -41,7 +41,7 @@ YEAR_S = 365 * 24 * 3600
 TRIES = RateLimitItemPerMinute(8, 15)
 """The limit of wrong passwords for an address, and for known browsers."""
 NOTED = RateLimitItemPerMinute(1, 15, "noted")
-"""How often the audit trail says that tries were held back."""
+"""The audit trail notes at most this often that tries were held back."""
 BROWSER = "bridge_browser"
 """The cookie of a known browser: a person or the operator signed in there before.
 

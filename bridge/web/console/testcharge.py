@@ -148,7 +148,7 @@ def stops_of(*accounts: str) -> tuple[list[Stop], bool]:
     return sorted({stop for stops, _ in found for stop in stops}), all(are_all for _, are_all in found)
 
 
-NOTHING_REACHED = N_("Not begun: no destination of this account's mappings takes deliveries now.")
+NOTHING_REACHED = N_("Not started: no destination of this account's mappings takes deliveries now.")
 
 
 @pages.post("/test-charge/destinations/<name>/resume")
