@@ -22,8 +22,10 @@ from bridge.operations import accounts as operations
 from bridge.operations import actions
 from bridge.settings import origin_of, origin_url
 
-_WORDS = (N_("set"), N_("unset"), N_("environment"), N_("journal"), N_("closed"), N_("open"), N_("half open"))
+_WORDS = (N_("set"), N_("unset"), N_("environment"), N_("journal"))
 """Codes of `--json` that tables show in words."""
+_CIRCUIT = {"closed": N_("takes deliveries"), "open": N_("failing"), "half_open": N_("being probed")}
+"""The words of the console for the states of a destination's circuit."""
 
 
 @click.group()
@@ -132,7 +134,7 @@ def destinations() -> None:
 @json_option
 @click.pass_obj
 def list_destinations(invocation: Invocation, as_json: bool) -> None:
-    """List destinations with the state of each circuit, and whether and why they are paused."""
+    """List destinations: whether each takes deliveries, and whether and why it is paused."""
     with invocation.journal.database.read() as connection:
         found = journal.load(connection)
         own, fixed = kept.destinations(connection), invocation.settings.destinations
@@ -150,7 +152,7 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
         ("URL", lambda row: "" if row["origin"] else _(row["url"])),
         (_("origin"), lambda row: row["origin"] or ""),
         (_("kept in"), lambda row: row["kept_in"] and _(row["kept_in"])),
-        (_("circuit"), lambda row: _(row["state"].replace("_", " "))),
+        (_("state"), lambda row: _(_CIRCUIT[row["state"]])),
         (_("failures in a row"), "failures"),
         (_("paused since"), "paused_ms"),
         (_("why"), "paused_reason"),
