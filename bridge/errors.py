@@ -125,7 +125,7 @@ class ClintFault(StrEnum):
 
 
 class ClintApiFailed(BridgeError, code="clint.api"):
-    """the Clint API did not give what was asked for"""
+    """the Clint API did not return the requested data"""
 
     def __init__(
         self,
@@ -240,7 +240,7 @@ class ChangedMeanwhile(IllegalTransition, code="journal.changed_meanwhile"):
 
 
 class BodyEmptied(IllegalTransition, code="journal.emptied", http_status=410):
-    """retention has emptied the event: its body, the payloads and the answers are gone"""
+    """retention has emptied the event: its body, the payloads and the answers were erased"""
 
 
 class RedisMissing(BridgeError, code="redis.missing"):

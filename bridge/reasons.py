@@ -304,7 +304,7 @@ REASONS: Mapping[str, Reason] = {
     "event.behind": Reason(N_("an earlier event of the same customer waits, and order is kept")),
     # What the destination answered.
     "clint.ok": Reason(
-        N_("the destination took it; Clint's Históricos of the integration show whether there is a deal")
+        N_("the destination accepted it; Clint's Históricos of the integration show whether there is a deal")
     ),
     "clint.removed": Reason(
         N_("the integration was removed in Clint; the destination is paused and its deliveries wait"),
@@ -320,7 +320,7 @@ REASONS: Mapping[str, Reason] = {
         N_("the destination's URL leads elsewhere, and redirects are not followed"), todo=_COPY_URL
     ),
     "clint.payload": _then_replay(N_("the payload holds a value that JSON does not know"), todo=_FIX_MAPPING),
-    "clint.timeout": Reason(N_("the destination did not answer in time; it may have taken the payload")),
+    "clint.timeout": Reason(N_("the destination did not answer in time; it may have accepted the payload")),
     "clint.connection": Reason(N_("the connection to the destination failed")),
     "clint.dns": Reason(N_("the name of the destination's host could not be resolved")),
     "clint.tls": Reason(N_("no secure connection to the destination could be made")),
@@ -391,7 +391,7 @@ REASONS: Mapping[str, Reason] = {
         N_("fix the name in the mapping or in Clint"),
     ),
     "clint.refused": _then_replay(
-        N_("Clint does not take these values"),
+        N_("Clint does not accept these values"),
         N_("a field that the account lacks or that has another type; the reason has Clint's words"),
         N_("fix the mapping, or make the field in Clint"),
     ),
@@ -431,7 +431,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "delivery.stale": Reason(
         N_("a newer event of the same charge was already delivered, so this older one was not sent"),
-        todo=N_("nothing; where it must be sent all the same: bridge deliveries retry"),
+        todo=N_("nothing; if it must be sent anyway: bridge deliveries retry"),
     ),
     "delivery.discarded": Reason(N_("a person discarded it")),
     "delivery.replaced": Reason(N_("a replay of the event took its place")),
@@ -444,12 +444,12 @@ REASONS: Mapping[str, Reason] = {
     ),
     "deal.older": Reason(
         N_("the contact has deals, and none of them was created or changed since the delivery was sent"),
-        N_("a key that the integration's screen does not map, or an integration that did not take it"),
+        N_("a key that the integration's screen does not map, or an integration that did not accept it"),
         _SEE_CHECKLIST,
     ),
     "deal.other_origin": Reason(
         N_("the contact has deals in other origins only, not in that of the destination"),
-        N_("the integration belongs to another origin now, or did not take it"),
+        N_("the integration belongs to another origin now, or did not accept it"),
         N_("look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME"),
     ),
     "deal.other_status": Reason(
@@ -477,7 +477,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "deal.differs": Reason(
         N_("the deal is not as it was sent"),
-        N_("Clint did not take all of it, a field has another type, or the integration sets something else"),
+        N_("Clint did not accept all of it, a field has another type, or the integration sets something else"),
         N_(
             "compare what was sent with what is seen; fix the mapping, the field in Clint, or the integration's "
             "screen; see: bridge clint check, bridge mappings checklist"
@@ -525,7 +525,7 @@ REASONS: Mapping[str, Reason] = {
         N_("the payload is larger than the destination takes"), todo=N_("send fewer or shorter fields")
     ),
     "clint.http_422": _then_replay(
-        N_("the destination does not take these values"),
+        N_("the destination does not accept these values"),
         N_("a value of the wrong kind for the field it is assigned to in Clint, such as a phone without area code"),
         _FIX_MAPPING,
     ),
@@ -570,7 +570,7 @@ WORDS: Mapping[str, AlertWords] = {
         N_("Destination fails: deliveries wait"), N_("Nothing is lost. Check that Clint is up.")
     ),
     "events.behind": AlertWords(
-        N_("Events wait: no worker takes them"),
+        N_("Events wait: no worker processes them"),
         N_("Check that the worker runs. Run `bridge doctor`: it tells the cause and what to do."),
         _CHECK,
     ),
@@ -585,7 +585,7 @@ WORDS: Mapping[str, AlertWords] = {
         _CHECK,
     ),
     "account.unheard": AlertWords(
-        N_("No mapping is on for this account: nothing of it goes to Clint"),
+        N_("No mapping is on for this account: none of its events go to Clint"),
         N_("Copy a mapping for the account, or switch one of its mappings on."),
     ),
     "task.failing": AlertWords(

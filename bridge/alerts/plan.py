@@ -323,7 +323,7 @@ def find_problems(
             detail = Message(N_("fails for several customers; deliveries wait while it is probed"))
             yield Notice(CIRCUIT, one.name, warning, detail, Message(N_("look at the destination's own status")))
     if waiting_since_ms is not None and now_ms - waiting_since_ms >= BEHIND_MS:
-        detail = Message(N_("events wait, and no worker takes them"))
+        detail = Message(N_("events wait, and no worker processes them"))
         todo = N_("is a worker running, and does it reach Redis? see: bridge doctor")
         yield Notice(BEHIND, BRIDGE, error, detail, Message(todo))
     for account, code in held.items():
@@ -339,7 +339,7 @@ def find_problems(
             detail = Message(text, {"hours": silence - silence % 4})
             yield Notice(SILENT, account, warning, detail, Message(N_("see: bridge doctor")))
     for account in unheard:
-        detail = Message(N_("no mapping that is on listens to this account: nothing of it goes to Clint"))
+        detail = Message(N_("no mapping that is on listens to this account: none of its events go to Clint"))
         todo = N_("copy a mapping with the line `account: {account}`, or switch one on; see: bridge mappings list")
         yield Notice(UNHEARD, account, warning, detail, Message(todo, {"account": account}))
     for name, (code, line) in (mappings or {}).items():

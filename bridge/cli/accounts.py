@@ -181,7 +181,7 @@ def add_destination(invocation: Invocation, name: str, origin: str | None, yes: 
         operations.check_destination(invocation.journal, invocation.settings, name, url)
         if words := operations.strange_url(invocation.settings, url):
             click.echo(f"{words[0].text()}. {words[1].text()}", err=True)
-            confirm(_("keep it all the same?"), _("nothing was stored"), yes=yes)
+            confirm(_("keep it anyway?"), _("nothing was stored"), yes=yes)
     fresh, freed = operations.add_destination(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, url
     )

@@ -281,7 +281,9 @@ def _show_event(
     show_line(_("state"), _event_state(event, now_ms))
     if event["emptied_ms"] is not None:
         cause = "bridge forget" if event["subject"].startswith(FORGOTTEN) else "BRIDGE_RETENTION_DAYS"
-        gone = _("{when}: body, payloads and answers are gone ({cause})", when=moment(event["emptied_ms"]), cause=cause)
+        gone = _(
+            "{when}: body, payloads and answers were erased ({cause})", when=moment(event["emptied_ms"]), cause=cause
+        )
         show_line(_("emptied"), gone)
     if event["replay"]:
         of = _(", the last for the mapping {name}", name=event["replay_mapping"]) if event["replay_mapping"] else ""

@@ -150,12 +150,12 @@ class _Trial:
         if contact is None or tag not in contact.tags:
             return check(
                 label,
-                N_("Clint takes a tag and the contact does not show it"),
+                N_("Clint accepts a tag, but the contact does not show it"),
                 State.WARNING,
                 N_("take the tags out of the mappings"),
                 "api.tags",
             )
-        return check(label, N_("Clint takes them"))
+        return check(label, N_("Clint accepts them"))
 
     def remove(self) -> Message | None:
         """Remove the deal and the contact; return why something may be left."""

@@ -237,7 +237,7 @@ def clint_api(directory: Directory) -> tuple[Check, ClintDirectory | None]:
     except ClintApiFailed as error:
         mend, code = _API_FAULTS.get(error.kind, (error.hint or _AGAIN, "api.away"))
         return check(CLINT_TOKEN, error.what, State.WRONG, mend, code), None
-    what = N_("Clint takes it, and the plan has the API; origins: {number}")
+    what = N_("Clint accepts it, and the plan has the API; origins: {number}")
     return check(CLINT_TOKEN, what, number=len(origins)), ClintDirectory(origins)
 
 
@@ -487,7 +487,7 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
     yield disk(str(data), shutil.disk_usage(there).free)
     yield mapping_files(read_directory(directory, runtime.setup), mappings)
     for name in without_mapping(settings.accounts, mappings):
-        what = N_("no mapping that is on listens to it: nothing of it goes to Clint")
+        what = N_("no mapping that is on listens to it: none of its events go to Clint")
         mend = N_("copy a mapping with the line `account: {account}`, or switch one on; see: bridge mappings list")
         yield check(N_("account {account}"), what, State.WARNING, mend, UNHEARD, account=name)
     yield from overlapping(mappings, runtime.setup)

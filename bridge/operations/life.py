@@ -569,7 +569,7 @@ class Life:
         if not wanted:
             return {}, None
         if clint is None:
-            what = N_("Clint took the payload, which does not prove a deal")
+            what = N_("Clint accepted the payload, which does not prove a deal")
             return {}, Problem("trial.deal_not_looked_at", Message(what), Message(N_("set CLINT_API_TOKEN")))
         directory = self._runtime.clint_directory or Directory(clint)
 

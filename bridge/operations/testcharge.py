@@ -285,7 +285,7 @@ class TestCharge:
             if self._show.sees_deal():
                 self.verdict = Verdict.PROVED
             else:
-                what = N_("Clint took the payload, which does not prove a deal")
+                what = N_("Clint accepted the payload, which does not prove a deal")
                 hint = N_("look in Clint's Históricos, or set CLINT_API_TOKEN")
                 self._blame("trial.deal_not_looked_at", what, hint)
         else:

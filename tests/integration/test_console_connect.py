@@ -424,7 +424,7 @@ def test_a_destination_is_added_and_nothing_is_sent(console: Console, me: Browse
     assert saved.location == "/connections/destinations/default/test"
     assert "Nothing was sent to it yet" in asked
     assert (before, len(clint.receiver.history)) == (0, 1)
-    assert "Clint took it" in sent
+    assert "Clint accepted it" in sent
     assert stored_names(console) == ([], ["default"])
     assert url not in form + asked + sent + me.get("/connections").text + me.get("/who").text
     assert INTEGRATIONS["default"] not in me.get("/connections/destinations/default/url").text
@@ -658,7 +658,7 @@ def test_a_destination_counts_as_connected_once_something_answered(console: Cons
     [
         ("https://clint.invalid/a", "Nothing answered at that address"),
         ("http://127.0.0.1:{port}/a", "Nothing answered at that address"),
-        ("{clint}/nobody", "Clint did not take it"),
+        ("{clint}/nobody", "Clint did not accept it"),
     ],
 )
 def test_a_test_that_nothing_answers_says_so(console: Console, me: Browser, url: str, says: str) -> None:
@@ -668,7 +668,7 @@ def test_a_test_that_nothing_answers_says_so(console: Console, me: Browser, url:
         tested = me.post("/connections/new-destination", name="default", url=where).location
         page = me.post(tested, body='{"email": "a@example.com"}', confirmed="on").text
 
-    assert [one for one in ("Nothing answered at that address", "Clint did not take it") if one in page] == [says]
+    assert [one for one in ("Nothing answered at that address", "Clint did not accept it") if one in page] == [says]
     assert re.findall(r"clint\.(?:dns|connection|removed)", page) == []
 
 

@@ -237,7 +237,7 @@ def test_a_destination_is_tried_paused_and_resumed(console: Console) -> None:
 
     assert "email" in form
     assert (unsure.status_code, wrong.status_code) == (422, 422)
-    assert "Clint took it" in sent.text
+    assert "Clint accepted it" in sent.text
     assert "default is paused" in paused
     assert "Paused by Ana" in paused
     assert "default takes deliveries again" in resumed

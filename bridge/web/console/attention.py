@@ -160,7 +160,7 @@ _TITLES = {
     Kind.CIRCUIT: N_("Destination {about} fails for several customers"),
     Kind.MAPPING: N_("The file of mapping {about} has an error and is not used"),
     Kind.REFUSED: N_("An active mapping can't run in this version"),
-    Kind.UNHEARD: N_("No mapping is on for account {about}: nothing of it goes to Clint"),
+    Kind.UNHEARD: N_("No mapping is on for account {about}: none of its events go to Clint"),
 }
 
 

@@ -278,8 +278,8 @@ IN_CONSOLE: dict[str, str] = {
         "connect the destination under Connections"
     ),
     "bridge destinations resume": N_("resume it under Connections"),
-    "nothing; where it must be sent all the same: bridge deliveries retry": N_(
-        "nothing; where it must be sent all the same, retry it on the event's page"
+    "nothing; if it must be sent anyway: bridge deliveries retry": N_(
+        "nothing; if it must be sent anyway, retry it on the event's page"
     ),
     "look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME": N_(
         "look at Históricos in Clint: the integration may belong to another origin now"
