@@ -422,7 +422,7 @@ def test_what_asaas_does_not_have_either_is_said(console: Console, asaas: AsaasS
     """With what was looked for; a text that Asaas finds nothing by is not asked for."""
     browser = console.operator()
 
-    assert "That is no sure no" in browser.get("/lookup?account=default&q=Maria").text
+    assert "There may still be one" in browser.get("/lookup?account=default&q=Maria").text
     assert "Asaas does not have it either" in browser.get("/lookup?account=default&q=maria@gmail.com").text
     assert "Asaas finds nothing by this" in browser.get("/lookup?account=default&q=evt_1").text
     assert browser.get("/lookup?account=nobody&q=Maria").status_code == 404
@@ -549,7 +549,7 @@ def behind(console: Console, _asaas: AsaasSimulator) -> None:
     ("happened", "last", "says"),
     [
         (filtered, "Payment received", ("Filtered", "Value", "R$1,100.50", "R$5,000.00")),
-        (refused, "Payment received", ("Not delivered", "422", "does not take these values")),
+        (refused, "Payment received", ("Not delivered", "422", "does not accept these values")),
         (paused, "Payment received", ("until the destination is resumed",)),
         (never, "Look at Asaas", ("Never arrived", "Expected event", "PAYMENT_RECEIVED", "Bring in now")),
         (behind, "Maria Aparecida Souza", ("waits for the delivery before it", "event 1")),
