@@ -23,11 +23,21 @@ from bridge import messages
 from bridge.asaas.charges import BILLING_WORDS
 from bridge.clint.webhook import asks_for_url
 from bridge.conditions import condition_in_words, in_words, value_in_words
-from bridge.errors import BridgeError, ConsoleClosed, FormRefused, JournalError, NotSignedIn
+from bridge.errors import (
+    BridgeError,
+    ConsoleClosed,
+    ForAdministrators,
+    ForAllAccounts,
+    FormRefused,
+    JournalError,
+    NotSignedIn,
+    ReadOnly,
+)
 from bridge.formats import Formats
-from bridge.journal import audit, jobs, notices, statistics
+from bridge.journal import audit, jobs, notices, statistics, users
 from bridge.journal.causes import Cause
 from bridge.journal.notices import StoredNotice
+from bridge.journal.users import UserRole, UserState
 from bridge.mapping import Finding
 from bridge.mapping import Mapping as ActiveMapping
 from bridge.mapping.catalogue import event_label, label_of, status_words
@@ -256,8 +266,17 @@ def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValu
     asks_in = status in {400, 401, 403} and g.get("person") is None and _may_sign_in()
     sign_in = url_for("console.signin.form", next=came_from or None) if asks_in else ""
     kept = _kept_form() if isinstance(error, FormRefused | NotSignedIn) else []
-    values = {"error": error, "came_from": came_from, "sign_in": sign_in, "kept": kept}
+    administrators = _administrators() if isinstance(error, ForAdministrators | ForAllAccounts | ReadOnly) else []
+    values = {"error": error, "came_from": came_from, "sign_in": sign_in, "kept": kept, "administrators": administrators}
     return page("error.html", status, http_status=status, **values)
+
+
+def _administrators() -> list[str]:
+    """Return the names of the people who can give somebody another role or more accounts."""
+    with suppress(JournalError), runtime.journal.database.read() as connection:
+        everybody = users.everybody(connection)
+        return [one.name for one in everybody if (one.role, one.state) == (UserRole.ADMINISTRATOR, UserState.ACTIVE)]
+    return []
 
 
 def _may_sign_in() -> bool:
