@@ -22,7 +22,7 @@ from bridge.journal.search import Found, Kind
 from bridge.journal.users import UserRole
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import users as operations
-from bridge.web.console.access import FOR_SOME_ACCOUNTS, FOR_STRANGERS
+from bridge.web.console.access import FOR_ADMINISTRATORS, FOR_SOME_ACCOUNTS, FOR_STRANGERS
 from bridge.web.console.jobs import HOME
 from tests.console import Browser, Console, opened_console
 from tests.factories import (
