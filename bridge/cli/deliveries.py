@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.exceptions import Exit
 
 from bridge.cli.main import NO, Invocation
-from bridge.cli.options import (
-    confirm,
-    moment_of,
-    opened_runtime,
-    progress_bar,
-    stacked,
-    value_options,
-    value_range,
-)
+from bridge.cli.options import confirm, moment_of, progress_bar, stacked, value_options, value_range
 from bridge.cli.output import (
     Columns,
     delivery_brief,
@@ -38,7 +31,9 @@ from bridge.journal.queries import DeadFilter
 from bridge.messages import N_, _, ngettext
 from bridge.model import DeliveryState
 from bridge.operations import actions
-from bridge.operations.causes import CIRCUIT, NO_TOKEN, PAUSED, UNSET, Stop, stop_of
+
+if TYPE_CHECKING:
+    from bridge.operations.causes import Stop
 
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many."
@@ -193,7 +188,10 @@ def _change(
 
 def _stops(invocation: Invocation, ids: Sequence[int]) -> dict[int, Stop]:
     """Return why the destination takes nothing now, of each delivery whose destination does."""
-    with opened_runtime(invocation.settings) as runtime, invocation.journal.database.read() as connection:
+    from bridge.operations.causes import stop_of
+    from bridge.runtime import Runtime
+
+    with closing(Runtime(invocation.settings)) as runtime, invocation.journal.database.read() as connection:
         kept = destinations.load(connection)
         names = queries.destinations_of(connection, ids)
         found = {name: stop_of(runtime, name, kept.get(name)) for name in set(names.values())}
@@ -201,10 +199,16 @@ def _stops(invocation: Invocation, ids: Sequence[int]) -> dict[int, Stop]:
 
 
 _WAITS = {
-    UNSET: N_("deliveries that wait: {n}; {name} has no URL in this environment; run: bridge destinations add {name}"),
-    NO_TOKEN: N_("deliveries that wait: {n}; {name} is an origin of Clint and needs CLINT_API_TOKEN, which is not set"),
-    PAUSED: N_("deliveries that wait: {n}; {name} is paused; run: bridge destinations resume {name}"),
-    CIRCUIT: N_("deliveries that wait: {n}; {name} fails; to try it now: bridge destinations resume {name}"),
+    "destination.not_set": N_(
+        "deliveries that wait: {n}; {name} has no URL in this environment; run: bridge destinations add {name}"
+    ),
+    "destination.no_token": N_(
+        "deliveries that wait: {n}; {name} is an origin of Clint and needs CLINT_API_TOKEN, which is not set"
+    ),
+    "destination.paused": N_("deliveries that wait: {n}; {name} is paused; run: bridge destinations resume {name}"),
+    "destination.circuit_open": N_(
+        "deliveries that wait: {n}; {name} fails; to try it now: bridge destinations resume {name}"
+    ),
 }
 """What becomes of deliveries whose destination takes nothing, by the code of the stop."""
 
