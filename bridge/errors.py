@@ -167,6 +167,14 @@ class ReadOnly(BridgeError, code="console.read_only", http_status=403):
     """a viewer may not change anything"""
 
 
+class ForAdministrators(BridgeError, code="console.for_administrators", http_status=403):
+    """only administrators may open this"""
+
+
+class ForAllAccounts(BridgeError, code="console.for_all_accounts", http_status=403):
+    """only people who may see all accounts may open this"""
+
+
 class FormRefused(BridgeError, code="console.form_refused", http_status=400):
     """the form is too old or was not made by this console"""
 

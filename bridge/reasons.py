@@ -603,6 +603,10 @@ WORDS: Mapping[str, AlertWords] = {
         N_("Fix or remove the mapping; `bridge mappings lint` says what is wrong."),
         _MEND_MAPPING,
     ),
+    "mapping.overlap": AlertWords(
+        N_("A mapping sends the same events as others"),
+        N_("Clint may get an event twice. Switch off those that are not needed, or divide them by a filter."),
+    ),
     "alerts.failing": AlertWords(N_("Alerts do not arrive"), N_("Fix the address under Alerts, then send a test.")),
     "clint.doubled_deal": AlertWords(
         N_("Two deals in Clint for one key"),

@@ -232,14 +232,21 @@ def pause(invocation: Invocation, name: str, reason: str | None) -> None:
 @click.argument("name")
 @click.pass_obj
 def resume(invocation: Invocation, name: str) -> None:
-    """Send to a destination again, and forget its failures."""
-    freed = actions.resume(invocation.journal, name, system_clock_ms(), by=invocation.actor)
+    """Send to a destination again what waits for it; to one that fails, one delivery first."""
+    resumed = actions.resume(invocation.journal, name, system_clock_ms(), by=invocation.actor)
     text = ngettext(
         "{name} takes deliveries again; {n} line waited for it",
         "{name} takes deliveries again; {n} lines waited for it",
-        freed,
+        resumed.lines,
         name=name,
     )
+    if resumed.is_probed:
+        text = ngettext(
+            "{name} is tried now, with the delivery of {n} line",
+            "{name} is tried now: one delivery first; those of {n} lines follow once Clint takes it",
+            resumed.lines,
+            name=name,
+        )
     click.echo(text)
 
 

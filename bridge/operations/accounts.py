@@ -176,7 +176,7 @@ def add_destination(
         freed = 0
         if before != url:
             # Due when every worker knows the URL: another one would defer it again.
-            freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S))
+            freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S)).lines
         audit.note(connection, actor, "destination.changed" if before else "destination.added", name, now_ms)
     return before is None, freed
 

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from bridge import __version__
 from bridge.alerts import send
-from bridge.alerts.plan import UNHEARD
+from bridge.alerts.plan import DIVIDE, OVERLAP, SAME_EVENTS, UNHEARD
 from bridge.alerts.send import Result
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL
@@ -44,7 +44,7 @@ from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import NoticeLevel
 from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url, strange_url, without_mapping
-from bridge.operations.overlaps import OVERLAP, groups
+from bridge.operations.overlaps import groups
 from bridge.runtime import Runtime
 from bridge.settings import (
     DEFAULT,
@@ -73,7 +73,7 @@ class Check:
     """What to do; empty where nothing is."""
     code: str
     about: str = ""
-    """The account, destination or mapping that it is about, where the console has a page to change it."""
+    """The account, destination or mappings that it is about, where the console has a page to change them."""
 
 
 def check(
@@ -325,18 +325,15 @@ def mapping_files(read: Sequence[ParseResult], mappings: Sequence[Mapping]) -> C
     if not enabled:
         what, mend = N_("none is enabled, so nothing is sent"), N_("see: bridge mappings show")
         return check(name, what, State.WRONG, mend, "none_enabled")
-    return check(name, ", ".join(enabled))
+    return replace(check(name, ", ".join(enabled), code="mapping.on"), about=" ".join(enabled))
 
 
 def overlapping(mappings: Iterable[Mapping], setup: Setup) -> Iterator[Check]:
     """Warn of mappings that send the same events to the same place."""
     for mapping, others in groups(mappings, setup):
         names = [one.other.name for one in others]
-        what = N_("sends events to Clint that are also sent by: {others}")
-        mend = N_("switch off those that are not needed (enabled: false), or divide them by a filter")
-        found = check(
-            N_("mapping {mapping}"), what, State.WARNING, mend, OVERLAP, mapping=mapping.name, others=", ".join(names)
-        )
+        facts = {"mapping": mapping.name, "others": ", ".join(names)}
+        found = check(N_("mapping {mapping}"), SAME_EVENTS, State.WARNING, DIVIDE, OVERLAP, **facts)
         yield replace(found, about=" ".join((mapping.name, *names)))
 
 
@@ -565,7 +562,7 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
         mend = N_("is a worker running? its log says why (task.failed)")
         yield check(N_("tasks"), N_("late: {tasks}"), State.WARNING, mend, "task.failing", tasks=", ".join(late))
     for one in open_notices:
-        if one.code == UNHEARD:  # a check of its own says it
+        if one.code in {UNHEARD, OVERLAP}:  # a check of its own says it
             continue
         facts = {"number": one.id, "about": one.about, "detail": read_message(one.detail)}
         state = _BY_LEVEL[NoticeLevel(one.level)]

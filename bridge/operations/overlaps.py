@@ -10,9 +10,6 @@ from itertools import combinations
 from bridge.mapping import Mapping, Setup
 from bridge.mapping.lint import may_divide, shared_events
 
-OVERLAP = "mapping.overlap"
-"""The code of mappings that send the same events, as lint has it."""
-
 
 class Meeting(StrEnum):
     """Where the same events of two mappings meet in Clint, the surest first."""

@@ -20,7 +20,7 @@ from bridge.model import NoticeLevel
 from bridge.operations.accounts import MAKE_KEY
 from bridge.settings import Settings
 
-MOST_NAME = 60
+MOST_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from bridge.journal.users import User, UserRole, UserState
 from bridge.messages import N_
 from bridge.settings import LEAST_PASSWORD
 
-NAME_LENGTH = 40
+NAME_LENGTH = 120
 _MOST_PASSWORD = 200
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
 

@@ -428,8 +428,14 @@ def test_what_asaas_does_not_have_either_is_said(console: Console, asaas: AsaasS
     assert browser.get("/lookup?account=nobody&q=Maria").status_code == 404
     assert "/lookup?" in browser.get("/events?q=Maria").text
     assert "/lookup?" not in browser.get("/events?q=evt_1").text
-    asaas.has_customer(**MARIA)
+    maria = asaas.has_customer(**MARIA)["id"]
     assert "without a charge" in browser.get("/lookup?account=default&q=maria@gmail.com").text
+    charge = asaas.has_payment(maria, 100.0)["id"]
+    part = "/lookup?account=default&q=souz"  # the simulated Asaas takes whole names only, as the real one may
+    assert charge not in browser.get(part).text
+    with console.journal.database.write() as connection:
+        customers.record(connection, [search.customer_found("default", maria, MARIA)], [], NOW_MS)
+    assert charge in browser.get(part).text
 
 
 def test_asaas_that_is_away_is_said(console: Console, asaas: AsaasSimulator) -> None:

@@ -455,6 +455,10 @@ def test_a_form_without_an_event_says_so_beside_the_events(console: Console) -> 
 
     assert page.status_code == 422
     assert 'id="events-fault"' in page.text
+    summary = page.text.partition('id="not-taken"')[2].partition("</div></div>")[0]
+    places = re.findall(r'href="#([\w-]+)"', summary)
+    assert places == ["when"]
+    assert 'id="when"' in page.text
 
 
 def test_a_restore_shows_first_what_it_undoes(console: Console) -> None:

@@ -184,7 +184,7 @@ def cause_title(kind: Kind, code: str, about: str, of_notice: str) -> str:
         return _("{about}: {title}", about=about, title=of_notice)
     known = reason(code)
     means = known.means if known else _("A reason that this version does not know")
-    return means[:1].upper() + means[1:]
+    return layout.capital(means)
 
 
 def concern_of(cause: Cause) -> str:
@@ -289,8 +289,8 @@ def close(id_: int) -> ResponseReturnValue:
 
 @pages.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
-    layout.flash_message(layout.resumed_words(name, freed))
+    resumed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
+    layout.flash_message(layout.resumed_words(name, resumed))
     return layout.go("console.attention.index")
 
 

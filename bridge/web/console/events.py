@@ -143,8 +143,7 @@ def _value_range() -> tuple[ValueRange, dict[str, str]]:
         try:
             found[name] = as_cents(text) if text else None
         except UsageError as error:
-            said = error.text()
-            faults[name] = f"{said[:1].upper()}{said[1:]}."
+            faults[name] = f"{layout.capital(error.text())}."
     value = ValueRange(*found.values())
     if value.low is not None and value.high is not None and value.high < value.low:
         return ANY_VALUE, {"value_to": _("The highest value is less than the lowest.")}
@@ -357,16 +356,12 @@ def _standing(id_: int, delivery_id: int) -> tuple[DeliveryState, Stop | None]:
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/resume")
 def resume(id_: int, delivery_id: int) -> ResponseReturnValue:
-    """Resume the destination that a delivery waits for; where the circuit is open, this delivery is tried first."""
+    """Resume the destination that a delivery waits for."""
     _event(id_, delivery_id)
-    state, stop = _standing(id_, delivery_id)
+    _state, stop = _standing(id_, delivery_id)
     if stop is not None and stop.code in {PAUSED, CIRCUIT}:
-        freed = actions.resume(runtime.journal, stop.destination, runtime.clock_ms(), by=person.actor)
-        if stop.code == CIRCUIT and state in queries.OPEN_STATES:
-            actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
-            layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
-        else:
-            layout.flash_message(layout.resumed_words(stop.destination, freed))
+        resumed = actions.resume(runtime.journal, stop.destination, runtime.clock_ms(), by=person.actor)
+        layout.flash_message(layout.resumed_words(stop.destination, resumed))
     return layout.go("console.events.show", id_=id_)
 
 

@@ -237,14 +237,25 @@ OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial", "l
 """The kinds of which each job is about an account."""
 
 
-def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
+def begin(
+    kind: str,
+    about: str,
+    doing: Doing,
+    params: Mapping[str, Any],
+    runner: str | None = None,
+    preview: Job | None = None,
+) -> Response:
+    """Start a job and go to its page; the page of its preview then leads there too."""
     bridge: Runtime = current_app.extensions["bridge"]
-    return show_job(start(bridge, kind, about, doing, params, person.author))
+    id_ = start(bridge, kind, about, doing, params, person.author, runner)
+    if preview is not None:
+        with bridge.journal.database.write() as connection:
+            jobs.amend(connection, preview.id, {**(preview.result or {}), "run": id_})
+    return show_job(id_)
 
 
-def begin_bulk(kind: str, about: str, params: Mapping[str, Any]) -> Response:
-    bridge: Runtime = current_app.extensions["bridge"]
-    return show_job(start(bridge, kind, about, run_bulk, params, person.author, runner=uuid4().hex))
+def begin_bulk(kind: str, about: str, params: Mapping[str, Any], preview: Job | None = None) -> Response:
+    return begin(kind, about, run_bulk, params, uuid4().hex, preview)
 
 
 def show_job(id_: int) -> Response:

@@ -579,7 +579,7 @@ def switch(name: str) -> ResponseReturnValue:
 
 def _flash_lacking(name: str, text: str) -> None:
     for one in lacking(name, text) if text else ():
-        layout.flash_message(one.text()[:1].upper() + one.text()[1:], "warning")
+        layout.flash_message(layout.capital(one.text()), "warning")
 
 
 @pages.get("/mappings/<name>/checklist")
@@ -743,6 +743,8 @@ def _events_of_day(mapping: Mapping, day: str, *, limit: int) -> list[int]:
 def replay(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "replay_preview")
     result = layout.found(job.result)
+    if "run" in result:
+        return jobs.show_job(result["run"])
     with runtime.journal.database.read() as connection:
         params = bulk.of_events(connection, result["ids"], job.params["mapping"], person.actor, result.get("replays"))
     left_out = len(result["ids"]) - len(params["ids"])
@@ -757,7 +759,7 @@ def replay(number: int) -> ResponseReturnValue:
             left_out,
         )
         layout.flash_message(text, "warning")
-    return jobs.begin_bulk(bulk.REPLAY_KIND, job.about, params)
+    return jobs.begin_bulk(bulk.REPLAY_KIND, job.about, params, job)
 
 
 # ---------------------------------------------------------------- a new one by a form

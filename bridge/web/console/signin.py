@@ -244,8 +244,7 @@ def _provider() -> Provider:
 
 def _failed(error: SignInFailed, target: str) -> ResponseReturnValue:
     log.warning("console.sign_in_failed", error=str(error))
-    text = error.text()
-    layout.flash_message(f"{text[:1].upper()}{text[1:]}.", "bad")
+    layout.flash_message(f"{layout.capital(error.text())}.", "bad")
     return layout.go("console.signin.form", next=target if target != "/" else None)
 
 

@@ -154,8 +154,8 @@ NOTHING_REACHED = N_("Not started: no destination of this account's mappings tak
 @pages.post("/test-charge/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
     """Resume a destination that a test waits for, and go back to the test."""
-    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
-    layout.flash_message(layout.resumed_words(name, freed))
+    resumed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
+    layout.flash_message(layout.resumed_words(name, resumed))
     number = layout.number(request.form.get("work"))
     return layout.go("console.jobs.show", number=number) if number else layout.go("console.trial.form")
 
