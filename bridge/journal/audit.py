@@ -95,4 +95,4 @@ def page(connection: Connection, wanted: AuditFilter, limit: int, before_id: int
 
 def actors(connection: Connection, limit: int) -> list[str]:
     """Return who made changes, in the order of the alphabet."""
-    return distinct(connection, audit.c.actor, audit.c.actor > "", limit=limit)  # entries of nobody have no name
+    return distinct(connection, audit.c.actor, after="", limit=limit)  # entries of nobody have no name

@@ -132,7 +132,7 @@ def held(connection: Connection, accounts: Collection[str] | None = None) -> lis
 
 def waited_for(connection: Connection) -> list[str]:
     """Return the destinations for which deliveries wait until a person connects or resumes them."""
-    return distinct(connection, deliveries.c.destination, HELD, deliveries.c.destination > "")
+    return distinct(connection, deliveries.c.destination, HELD, after="")
 
 
 @dataclass(frozen=True, slots=True)
