@@ -93,8 +93,13 @@ def leave_unfinished(database: Database, dead: int, waiting: int, held: int) -> 
 def leave_report(database: Database, charges: int) -> int:
     """Add a reconciliation that found so many charges that the journal misses; return its number."""
     day, now_ms = date(2026, 11, 22), int(time.time() * 1000)
-    what: dict[str, Any] = {"day": f"{day}", "status": "RECEIVED", "verdict": Verdict.MISSING.value, "known": "", "event_id": None}
-    what |= {"customer": "cus_000005219613", "value": 129.9, "description": "Mensalidade de novembro de 2026"}
+    what: dict[str, Any] = {"day": f"{day}", "status": "RECEIVED", "verdict": Verdict.MISSING.value, "known": ""}
+    what |= {
+        "event_id": None,
+        "customer": "cus_000005219613",
+        "value": 129.9,
+        "description": "Mensalidade de novembro de 2026",
+    }
     findings = [{"id": f"pay_{number:016d}", **what} for number in range(charges)]
     report = Report("default", Window(day, day), findings, 0)
     with database.write() as connection:

@@ -403,8 +403,9 @@ def _event_ids(result: Result) -> set[int]:
 def report(number: int, kind: str) -> ResponseReturnValue:
     """Answer a reconciliation's report as a file: the numbers of each day as CSV, everything as JSON."""
     result = layout.found(of_number(number, "reconcile").result)
-    with runtime.journal.database.read() as connection:
-        result = {**result, **jobs.details(connection, number)}
+    if kind != "csv":
+        with runtime.journal.database.read() as connection:
+            result = {**result, **jobs.details(connection, number)}
     name = f"reconcile-{result['account']}-{result['since']}-{result['until']}"
     texts: Iterable[str]
     if kind == "json":
