@@ -379,6 +379,8 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
         begin(connection, [owed(journal, delivery)], 1, NOW_MS)
     put_in_state(journal, delivery, DeliveryState.DELIVERED, due_ms=None, finished_ms=NOW_MS)
     fill(journal.database, 2_000)
+    if journal.database.is_sqlite:  # which index it walks until the limit, the plan does not tell
+        assert steps(journal, lambda one: queries.events_about(one, "default", "object_id", "pay_1", 100)) < 200
     owe(journal)
     with asked(journal) as found, journal.database.read() as connection:
         queries.under_way(connection)
