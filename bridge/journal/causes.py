@@ -29,7 +29,7 @@ MOST_ANSWERS = 4
 GROWS_TENFOLD = 10
 """After growth by this factor an alert is sent again, and a cause is no longer marked as seen."""
 KEEP_MS = 90 * 24 * 3_600_000
-MOST_COUNTED = 500
+MOST_COUNTED = 2_000
 """Deliveries that wait for a destination, or that died of it, whose customers and charges are counted for a page."""
 MOST_BODIES = 100
 """Held events whose bodies are read for their values."""
@@ -168,8 +168,8 @@ def dead_facts(connection: Connection, chosen: DeadFilter) -> Facts:
     mappings = count_by(connection, c.mapping, *conditions)
     if not mappings:
         return Facts()
-    oldest = connection.scalars(select(c.event_id).where(*conditions).order_by(c.id).limit(SAMPLED))
-    facts = Facts(sum(mappings.values()), mappings=dict(sorted(mappings.items())), sample=tuple(dict.fromkeys(oldest)))
+    sample = _oldest(connection, conditions)
+    facts = Facts(sum(mappings.values()), mappings=dict(sorted(mappings.items())), sample=sample)
     return _with_worth(connection, facts, conditions, is_part=False)
 
 
@@ -257,9 +257,16 @@ def _has_any(connection: Connection, chosen: DeadFilter) -> bool:
 
 
 def with_worth(connection: Connection, facts: Facts, chosen: DeadFilter) -> Facts:
-    """Add people and worth to the facts of the failed deliveries of a filter."""
+    """Add people and worth to the facts of the failed deliveries of a filter, and the oldest events where all are read."""
     conditions = [DEAD, *queries.dead_conditions(chosen)]
-    return _with_worth(connection, facts, conditions, is_part=facts.number > MOST_COUNTED)
+    is_part = facts.number > MOST_COUNTED
+    sample = () if is_part else _oldest(connection, conditions)
+    return _with_worth(connection, replace(facts, sample=sample), conditions, is_part=is_part)
+
+
+def _oldest(connection: Connection, conditions: Sequence[Condition]) -> tuple[int, ...]:
+    query = select(deliveries.c.event_id).where(*conditions).order_by(deliveries.c.id).limit(SAMPLED)
+    return tuple(dict.fromkeys(connection.scalars(query)))
 
 
 def _with_worth(connection: Connection, facts: Facts, *parts: Sequence[Condition], is_part: bool) -> Facts:

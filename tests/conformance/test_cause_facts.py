@@ -45,6 +45,8 @@ def test_what_can_be_sent_again_is_told_from_what_can_be_replayed(journal: Journ
         assert (one.number, one.people, one.cents, one.mappings) == (3, 2, 3_000, {"paga": 3})
     assert (facts.can_retry, facts.replayable) == (True, ("paga",))
     assert (none.can_retry, none.replayable) == (False, ())
+    assert facts.sample == asked.sample
+    assert emptied in facts.sample
 
 
 def test_a_destination_counts_what_died_of_it_once(journal: Journal) -> None:
@@ -79,5 +81,6 @@ def test_of_many_deliveries_a_part_is_looked_at(journal: Journal) -> None:
 
     assert [one.number for one in dead] == [one.number for one in died]
     assert {one.least for one in dead if one.number > causes.MOST_COUNTED} == {frozenset({"people", "cents"})}
+    assert {bool(one.sample) for one in dead if one.number > causes.MOST_COUNTED} == {False}
     assert sum(one.number for one in dead) == 9 * many
     assert (paused.number, paused.least) == (causes.MOST_COUNTED, frozenset({"number", "people", "cents"}))
