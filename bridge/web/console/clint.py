@@ -42,7 +42,7 @@ def checked(context: JobContext) -> Result:
 
 
 def check_destination(name: str) -> ResponseReturnValue:
-    """Check what a destination that was just stored needs in Clint."""
+    """Check what a destination that was just stored needs in Clint; without a name, all that a new token is for."""
     try:
         return jobs.begin(KIND, name, checked, {"destination": name})
     except ConsoleBusy:  # it is stored all the same

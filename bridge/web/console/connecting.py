@@ -16,7 +16,15 @@ from typing import Any, TypeVar
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from bridge.errors import BridgeError, ConsoleBusy, DecryptionFailed, JournalError, UsageError
+from bridge.errors import (
+    BridgeError,
+    ClintApiFailed,
+    ClintFault,
+    ConsoleBusy,
+    DecryptionFailed,
+    JournalError,
+    UsageError,
+)
 from bridge.http import check_url
 from bridge.journal import accounts as stored
 from bridge.journal import audit, drafts, receivers, users
@@ -395,7 +403,10 @@ def take_token() -> ResponseReturnValue:
     except ConsoleBusy:
         raise
     except BridgeError as error:
-        return forms.send_back("console.connecting.token_form", faults={"token": error.message()}, without=("token",))
+        fault = error.message()
+        if isinstance(error, ClintApiFailed) and error.kind is ClintFault.TOKEN:
+            fault = Message(N_("Clint does not take this token. Copy it whole, or make a new one."))
+        return forms.send_back("console.connecting.token_form", faults={"token": fault}, without=("token",))
     freed = accounts.put_token(runtime.journal, runtime.settings, person.actor, runtime.clock_ms(), token)[1]
     took_effect()
     text = ngettext("Clint took the token; it has {n} origin.", "Clint took the token; it has {n} origins.", number)
@@ -403,7 +414,7 @@ def take_token() -> ResponseReturnValue:
     if "name" in request.args or not runtime.destinations:
         asked = {name: request.args[name] for name in ("name", "then") if request.args.get(name)}
         return layout.go("console.connecting.new_destination", **asked)
-    return clint.check()
+    return clint.check_destination("")
 
 
 @pages.get("/connections/clint/token/remove")

@@ -107,7 +107,7 @@ def show() -> ResponseReturnValue:
         others=[
             ("REDIS_URL", bool(settings.redis_url)),
             ("DATABASE_URL", True),
-            ("BRIDGE_PUBLIC_URL", bool(public_url)),
+            ("BRIDGE_PUBLIC_URL", bool(settings.bridge_public_url)),
         ],
         public_url=public_url,
         notices=found,
