@@ -112,7 +112,7 @@ KINDS = {
         N_("Events and deliveries"),
         frozenset({"event", "events", "delivery", "bulk", "charges", "job", "cause", "notice"}),
     ),
-    "connections": ActionKind(N_("Connections"), frozenset({"account", "webhook", "destination"})),
+    "connections": ActionKind(N_("Connections"), frozenset({"account", "webhook", "destination", "clint"})),
     "alerts": ActionKind(N_("Alerts"), frozenset({"receiver"})),
     "tests": ActionKind(N_("Test charges"), frozenset({"trial", "life"})),
     "data": ActionKind(N_("Personal data"), frozenset({"customer", "person"})),
