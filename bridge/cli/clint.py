@@ -83,7 +83,7 @@ def set_token(invocation: Invocation) -> None:
     """Keep a token of Clint's API in the journal, or another one.
 
     Asks for the token without showing it; where there is no terminal, the first line of standard input is the token. It
-    is tried at Clint first and kept where Clint takes it, encrypted with BRIDGE_ENCRYPTION_KEY; the running processes
+    is tried at Clint first and kept where Clint accepts it, encrypted with BRIDGE_ENCRYPTION_KEY; the running processes
     use it within seconds. Where CLINT_API_TOKEN is set, that one wins, and this command refuses.
     """
     from bridge.operations.clint import try_token
@@ -93,7 +93,7 @@ def set_token(invocation: Invocation) -> None:
     with opened_runtime(invocation.settings) as runtime:
         try:
             number = try_token(runtime, token)
-            click.echo(ngettext("Clint takes it; it has {n} origin", "Clint takes it; it has {n} origins", number))
+            click.echo(ngettext("Clint accepts it; it has {n} origin", "Clint accepts it; it has {n} origins", number))
         except ClintApiFailed as error:
             if error.kind not in {ClintFault.BUSY, ClintFault.FAILED}:
                 raise

@@ -63,7 +63,7 @@ def known(values: Mapping[str, T], name: str) -> T | None:
 
 
 def took_effect() -> None:
-    """Let this process use what was changed, and the mappings that name it."""
+    """Reload the accounts, destinations and mappings of this process after a change."""
     runtime.account_store.refresh()
     with suppress(JournalError, OSError):  # a worker reads the files within seconds too
         runtime.mapping_files.import_changed()
@@ -92,7 +92,7 @@ def _opened(sealed: str) -> Pending | None:
 
 
 def _sealed(given: dict[str, Any], column: str) -> str:
-    """Encrypt what a first step was given, for the page of the second one."""
+    """Encrypt the values of a first step for the page of the second one."""
     return runtime.journal.database.keyring.encrypt(json.dumps({**given, "at_ms": runtime.clock_ms()}), column)
 
 
@@ -394,7 +394,7 @@ def _token_setting() -> str:
 
 @pages.post("/connections/clint/token")
 def take_token() -> ResponseReturnValue:
-    """Try the token at Clint; store it where Clint takes it, and go on to what it is for."""
+    """Try the token at Clint; store it where Clint accepts it, and go on to what it is for."""
     if not keeps_secrets() or _token_setting():
         return layout.go("console.connecting.token_form")  # which says why
     token = _pasted("token")
@@ -405,11 +405,13 @@ def take_token() -> ResponseReturnValue:
     except BridgeError as error:
         fault = error.message()
         if isinstance(error, ClintApiFailed) and error.kind is ClintFault.TOKEN:
-            fault = Message(N_("Clint does not take this token. Copy it whole, or make a new one."))
+            fault = Message(N_("Clint does not accept this token. Copy it whole, or make a new one."))
         return forms.send_back("console.connecting.token_form", faults={"token": fault}, without=("token",))
     freed = accounts.put_token(runtime.journal, runtime.settings, person.actor, runtime.clock_ms(), token)[1]
     took_effect()
-    text = ngettext("Clint took the token; it has {n} origin.", "Clint took the token; it has {n} origins.", number)
+    text = ngettext(
+        "Clint accepted the token; it has {n} origin.", "Clint accepted the token; it has {n} origins.", number
+    )
     layout.flash_message(f"{text} {_('What waited for it goes on.')}" if freed else text)
     if "name" in request.args or not runtime.destinations:
         asked = {name: request.args[name] for name in ("name", "then") if request.args.get(name)}
