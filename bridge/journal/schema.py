@@ -406,6 +406,15 @@ tenant_destinations = Table(
 )
 """Accounts and destinations that a person added; the environment overrides those of the same name."""
 
+tenant_clint = Table(
+    "tenant_clint",
+    metadata,
+    Column("name", Text, primary_key=True),  # always DEFAULT: there is one account of Clint
+    Column("token", EncryptedText("tenant_clint.token"), nullable=False),
+    *_columns(BigInteger, "created_ms", "changed_ms"),
+)
+"""The token of Clint's API that a person added; CLINT_API_TOKEN overrides it."""
+
 
 def _claimed() -> list[Column[Any]]:
     return [

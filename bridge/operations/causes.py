@@ -99,10 +99,12 @@ def find_causes(
     files = broken_files(runtime) if broken is None else broken
     told = notices.open_notices(connection) if told is None else told
     left = causes.dead(connection, accounts)
-    unset = [one for one in causes.waited_for(connection) if one not in runtime.destinations]
-    found = [Cause(Kind.UNSET, UNSET, one) for one in unset if names is None or one in names]
-    for one in destinations.load(connection).values():
-        if one.name not in runtime.destinations:
+    kept = destinations.load(connection)
+    stops = [stop_of(runtime, one, kept.get(one)) for one in causes.waited_for(connection)]
+    unset = [stop for stop in stops if stop and stop.code in {UNSET, NO_TOKEN}]
+    found = [Cause(Kind.UNSET, one.code, one.destination) for one in unset if names is None or one.destination in names]
+    for one in kept.values():
+        if any(stop.destination == one.name for stop in unset) or one.name not in runtime.destinations:
             continue  # its pause says nothing any more
         if (one.paused_ms is not None or one.state != "closed") and (names is None or one.name in names):
             cause, left = _of_destination(one, left)

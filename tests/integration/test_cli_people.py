@@ -246,8 +246,8 @@ def test_a_person_in_every_column_there_is_is_forgotten(commands: Commands, data
         assert found_of(PLANTED, said.out + said.err + exported.out + exported.err) == []
 
 
-SETUP = frozenset({"alert_receivers", "tenant_accounts", "tenant_destinations", "users"})
-"""What an operator entered of accounts, destinations, the people who sign in and those who get alerts."""
+SETUP = frozenset({"alert_receivers", "tenant_accounts", "tenant_clint", "tenant_destinations", "users"})
+"""What an operator entered of accounts, destinations, Clint, the people who sign in and those who get alerts."""
 MINE = {"events": 1, "deliveries": 1, "attempts": 1}
 """Ana's rows, in tables that hold others' too."""
 

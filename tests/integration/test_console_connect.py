@@ -123,6 +123,8 @@ def test_an_account_is_connected_by_its_key_alone(console: Console, me: Browser,
     assert stored_names(console) == (["default"], [])
     assert console.runtime.accounts["default"].webhook_token == token
     assert webhook["url"] == f"{door.url}/webhooks/asaas"
+    with console.runtime.journal.database.read() as connection:
+        assert stored.public_url(connection) == door.url, "links of messages begin with it"
     assert webhook["email"] == "ana@example.com"
     assert webhook["events"] == ["PAYMENT_RECEIVED"]
     assert steps.count('<li class="good">') == 4
@@ -725,8 +727,15 @@ def test_the_guide_knows_where_you_are(console: Console, me: Browser) -> None:
     """Each step that is done is ticked, the next one has the button, and the last one ends the guide."""
     seen = [guided(me)]
     reached(console, me)
+    with console.runtime.journal.database.write() as connection:
+        number = jobs.begin(connection, "connect", "default", {}, "Ana", console.clock())
+    assert guided(me)[0] == "accent", "not done while its work is under way"
+    assert f'class="button primary" href="/work/{number}"' in me.get("/").text
+    with console.runtime.journal.database.write() as connection:
+        jobs.finish(connection, number, console.clock(), {"webhook": True, "door": True})
     seen.append(guided(me))
     assert 'class="button primary" href="/connections/new-destination"' in me.get("/").text
+    assert 'href="/connections/clint/token"' in me.get("/").text
     (console.runtime.settings.bridge_mappings_dir / "cobranca.yaml").write_text(
         "enabled: false\ndescription: Cobrança paga\nevents: [PAYMENT_RECEIVED]\ncontact: {email: payment.id}\n"
     )

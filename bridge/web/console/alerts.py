@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from bridge.alerts.plan import Area
 from bridge.alerts.services import SERVICES, BadField, address_of, is_given, service_of
 from bridge.errors import NoAnswerYet, UsageError
+from bridge.journal import accounts as stored
 from bridge.journal.receivers import Receiver
 from bridge.messages import N_, Message, _
 from bridge.model import NoticeLevel
@@ -35,11 +36,13 @@ def _receiver(id_: int) -> Receiver:
 
 @pages.get("/alerts")
 def index() -> ResponseReturnValue:
+    with runtime.journal.database.read() as connection:
+        public_url = runtime.settings.bridge_public_url or stored.public_url(connection)
     return layout.page(
         "alerts.html",
         receivers=[(one, _services(one)) for one in _receivers()],
         has_key=bool(runtime.journal.database.keyring),
-        has_address=bool(runtime.settings.bridge_public_url),
+        has_address=bool(public_url),
     )
 
 

@@ -22,7 +22,7 @@ from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
 from bridge.operations import actions, bulk
 from bridge.operations.bulk import BulkAction
-from bridge.operations.causes import facts_of
+from bridge.operations.causes import NO_TOKEN, facts_of
 from bridge.operations.explain import Preview, Unheard
 from bridge.reasons import Reason, notice_words, pause_code, reason
 from bridge.web.console import forms, jobs, layout
@@ -238,6 +238,8 @@ def _is_of(one: Noted, entry: dict[str, Any]) -> bool:
         return one.kind == Kind.NOTICE and (detail.get("code"), detail.get("about")) == (one.code, one.about)
     if one.kind == Kind.NOTICE and action.startswith(("webhook.", "account.")):
         return bool(about == one.about)
+    if one.code == NO_TOKEN:
+        return bool(action.startswith("clint.token_"))
     return action in _BY_ABOUT.get(Kind(one.kind), set()) and about == one.about
 
 

@@ -327,16 +327,16 @@ def show(number: int) -> ResponseReturnValue:
     template = "job_part.html" if layout.partial() else "job.html"
     picture = reconciled(job.result["days"]) if job.kind == "reconcile" and job.result else None
     shown = of_events(_event_ids(job.result or {}))
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"again": layout.partial() and not job.is_running and person.may_change}
     if job.kind in {bulk.KIND, bulk.REPLAY_KIND} and job.runner:  # one of an older version had none
         with runtime.journal.database.read() as connection:
             came = bulk.outcome(connection, job)
             rows = queries.events_of(connection, came.not_sent[:NOT_SENT_SHOWN])
-            more = {"outcome": came, "sample": lines(connection, rows)}
+            more |= {"outcome": came, "sample": lines(connection, rows)}
     elif job.kind == "replay_preview" and job.result:
-        more = {"tally": tally(job.result["previews"])}
+        more |= {"tally": tally(job.result["previews"])}
     elif job.kind == "life":
-        more = {"titles": {one.name: one.title for one in STEPS}, "verdicts": VERDICTS, "event_words": event_label}
+        more |= {"titles": {one.name: one.title for one in STEPS}, "verdicts": VERDICTS, "event_words": event_label}
     if job.kind == "trial" and not (job.result and job.result["proved"]) and person.sees(job.about):
         with runtime.journal.database.read() as connection:
             more["stops"] = stops_for_account(runtime, connection, job.about)[0]

@@ -49,7 +49,7 @@ from bridge.model import DeliveryState
 from bridge.operations import causes
 from bridge.operations.proof import recorded_verdict
 from bridge.operations.users import NAME_LENGTH
-from bridge.reasons import deal_differences, deal_message, deal_status, notice_words, reason
+from bridge.reasons import deal_differences, deal_message, deal_status, notice_words, pause_code, reason
 from bridge.settings import origin_of
 from bridge.web.console.access import (
     PROGRAMS,
@@ -478,6 +478,7 @@ GLOBALS = {
     "NAME_LENGTH": NAME_LENGTH,
     "N_": N_,
     "_": messages._,
+    "asks_for_token": lambda reason: pause_code(reason) == "clint.token",
     "asks_for_url": asks_for_url,
     "asset": asset,
     "author": author,
