@@ -141,14 +141,17 @@ def current(connection: Connection) -> Guide | None:
 
 
 def _missing(connection: Connection, account: str) -> str:
-    """Return what failed last where the account was connected here, "webhook" or "door"; empty where an event came
-    since, or all is there."""
+    """Return "webhook" where Asaas has none and no event came yet; else what failed last where the account was
+    connected here, "webhook" or "door"; empty where an event came since, or all is there."""
+    came_ms = events.last_received_ms(connection, account)
+    told = layout.open_notices(connection) if came_ms is None else []
+    if any((one.code, one.about) == ("webhook.missing", account) for one in told):
+        return "webhook"
     last = jobs.newest(connection, "connect", runtime.clock_ms(), about=account)
     if not last or last[0].is_running:
         return ""
     result = last[0].result or {}
     missing = next((part for part in ("webhook", "door") if not result.get(part)), "")
-    came_ms = events.last_received_ms(connection, account) if missing else None
     return missing if came_ms is None or (missing == "door" and came_ms < last[0].created_ms) else ""
 
 

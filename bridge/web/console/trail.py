@@ -141,7 +141,7 @@ def who() -> ResponseReturnValue:
         kind=kind,
         faults=faults,
         passwords=(
-            (N_("Operator's password"), bool(settings.bridge_password)),
+            (N_("Administrator's password"), bool(settings.bridge_password)),
             (N_("Viewer's password"), bool(settings.bridge_viewer_password)),
         ),
         session_key=bool(settings.bridge_secret_key),
@@ -157,7 +157,10 @@ class Told(NamedTuple):
 def told(entry: Mapping[str, Any]) -> Told:
     """Return an entry of the audit trail in the current language; an action of another version is shown as it is."""
     text = escape(_(SENTENCES.get(entry["action"], entry["action"])))
-    facts = [one for key, value in entry["detail"].items() if (one := _fact(key, value))]
+    detail = entry["detail"]
+    if "sent" in detail:
+        detail = {**detail, "sent": (detail["sent"], detail.get("of"))}
+    facts = [one for key, value in detail.items() if (one := _fact(key, value))]
     return Told(text.format(about=_about(entry)), facts)
 
 
@@ -236,7 +239,9 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "value": lambda value: Formats(0).money(value),
     "billing_type": lambda name: value_in_words("payment.billingType", name),
     "new_token": lambda is_new: _("with a new token") if is_new else "",
-    "sent": lambda n: ngettext("{n} address took it", "{n} addresses took it", n),
+    "sent": lambda both: ngettext(
+        "{sent} of {n} address took it", "{sent} of {n} addresses took it", both[1], sent=both[0]
+    ),
     "origin": lambda id_: _("origin {id}", id=id_) if id_ else _("it is learned again"),
 }
 """The words of a fact, by its key."""
@@ -246,12 +251,11 @@ _COUNTS: dict[str, Callable[[int], str]] = {
     "events": lambda n: ngettext("{n} event", "{n} events", n),
     "deliveries": lambda n: ngettext("{n} delivery", "{n} deliveries", n),
     "dropped": lambda n: ngettext("{n} not finished was dropped", "{n} not finished were dropped", n),
-    "of": lambda n: ngettext("of {n}", "of {n}", n),
     "mappings": lambda n: ngettext("{n} mapping", "{n} mappings", n),
 }
 """Facts that are numbers; 0 says nothing."""
 WORDED = frozenset({*_FACTS, *_COUNTS})
-SILENT = frozenset({"revision", "cause", "about", "kind"})
+SILENT = frozenset({"revision", "cause", "about", "kind", "of"})
 """Keys that say nothing to a person, or what the sentence says already."""
 
 
