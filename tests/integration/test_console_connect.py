@@ -14,11 +14,11 @@ from werkzeug.test import TestResponse
 from bridge.clint.webhook import classify
 from bridge.crypto import new_key
 from bridge.journal import accounts as stored
-from bridge.journal import audit, jobs, revisions, users
+from bridge.journal import audit, jobs, notices, revisions, users
 from bridge.journal.audit import Actor
 from bridge.journal.users import UserRole
 from bridge.messages import Message
-from bridge.model import DeliveryState
+from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import accounts, actions
 from bridge.operations.mappings import starters
 from bridge.simulator.asaas.account import DEFAULT_KEY
@@ -29,7 +29,7 @@ from bridge.web.console.connecting import KEY_WAITS_MS
 from bridge.web.console.guide import MOST_DELIVERED
 from tests.charges import Calendar
 from tests.console import VIEWER, Browser, Console, finish_jobs, names, opened_console
-from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, row_of
+from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state, register, row_of
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator, ClintSimulator
 
@@ -766,7 +766,15 @@ def test_each_step_leads_back_to_the_guide_and_on_to_the_next(console: Console, 
         assert step_of(me, path) == (number, [back])
     assert step_of(me, "/events") == ("", [])
     reached(console, me)
-    assert step_of(me, "/connections/default/webhook") == ("1", ["/connections/new-destination", back])
+    webhook = "/connections/default/webhook"
+    assert step_of(me, webhook) == ("1", ["/connections/new-destination", back])
+    with console.journal.database.write() as connection:
+        notices.apply(
+            connection, [noticed("webhook.missing", "default", NoticeLevel.ERROR, "none", "register")], console.clock()
+        )
+    assert step_of(me, webhook) == ("1", [back])  # not done while Asaas has none
+    with console.journal.database.write() as connection:
+        notices.apply(connection, [notices.Resolved("webhook.missing", "default")], console.clock())
     saved = me.post("/connections/new-destination", name="default", url=URL)
     assert step_of(me, saved.location) == ("2", [back])
     me.post("/connections/destinations/default/trust")

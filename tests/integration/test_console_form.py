@@ -455,6 +455,7 @@ def test_a_form_without_an_event_says_so_beside_the_events(console: Console) -> 
 
     assert page.status_code == 422
     assert 'id="events-fault"' in page.text
+    assert '<a href="#when">When this happens</a>' in page.text
 
 
 def test_a_restore_shows_first_what_it_undoes(console: Console) -> None:

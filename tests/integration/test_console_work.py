@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,11 +249,19 @@ def test_a_notice_is_dismissed(console: Console) -> None:
     with console.journal.database.write() as connection:
         said = noticed("account.access_token", "default/1", NoticeLevel.WARNING, "a key expires", "make a new one")
         notices.apply(connection, [said], console.clock())
+        what = Message(
+            "mappings need events that the webhook does not subscribe to: {events}", {"events": "PAYMENT_OVERDUE"}
+        )
+        lacking = replace(noticed("webhook.events", "default", NoticeLevel.ERROR, "", "register"), detail=what)
+        failing = noticed("alerts.failing", "Financeiro", NoticeLevel.WARNING, "messages do not arrive", "test")
+        notices.apply(connection, [lacking, failing], console.clock())
     browser = console.operator()
     shown = browser.get("/connections").text
     after = browser.post("/attention/notices/1/close", page="connections", follow=True).text
 
     assert "a key expires" in shown
+    assert "does not subscribe to: Payment overdue." in shown
+    assert '<a class="button small" href="/alerts">' in shown
     assert "a key expires" not in after
     assert "<h1>Connections</h1>" in after
     assert "Dismissed the notice" in browser.get("/who").text
@@ -305,12 +314,15 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     assert as_json["behind"][0]["id"] == charge
     assert browser.get(f"{begun.location}/report.xml").status_code == 404
     assert "1 event would be made" in preview
+    assert "Payment received: 1." in preview
+    assert '<li aria-current="page">Reconciliation<' not in report  # that is the page above it
+    assert '<li aria-current="page">What is missing<' in preview
     for page in (report, preview, done):
         assert "R$1,100.50" in page
         assert "Mensalidade" in page
     assert "Cliente Teste 1" in preview
     assert "<dt>email</dt><dd><ins>ana@example.com</ins></dd>" in preview
-    assert "1 event handed to the workers" in done
+    assert "1 event was made and goes on its way to Clint" in done
     assert "1 came meanwhile" in again
     assert today[:4] in browser.get("/reconcile").text
 
@@ -337,6 +349,7 @@ def test_a_charge_that_was_not_delivered_is_named(console: Console, asaas: Asaas
 
     assert result["totals"]["dead"] == 1
     assert re.findall(r'<a class="[\w-]+" href="#(\w+)">1</a>', report) == ["dead", "dead"]  # the tile and the day
+    assert "but 1 charge was not delivered to Clint" in report
     shown = report[report.index('id="dead"') :]
     assert f'href="/events/{event_id}"' in shown
     assert "Mensalidade" in shown

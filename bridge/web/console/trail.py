@@ -12,7 +12,7 @@ from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup, escape
 
-from bridge.conditions import value_in_words
+from bridge.asaas.charges import BILLING_WORDS
 from bridge.formats import Formats
 from bridge.journal import audit, users
 from bridge.journal.audit import AuditFilter
@@ -237,7 +237,7 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "outcome": _outcome,
     "status": lambda status: _("answer {status}", status=status) if status else "",
     "value": lambda value: Formats(0).money(value),
-    "billing_type": lambda name: value_in_words("payment.billingType", name),
+    "billing_type": lambda name: _(BILLING_WORDS.get(name, name)),
     "new_token": lambda is_new: _("with a new token") if is_new else "",
     "sent": lambda both: ngettext(
         "{sent} of {n} address took it", "{sent} of {n} addresses took it", both[1], sent=both[0]
