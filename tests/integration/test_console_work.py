@@ -259,10 +259,10 @@ def test_a_notice_is_dismissed(console: Console) -> None:
     shown = browser.get("/connections").text
     after = browser.post("/attention/notices/1/close", page="connections", follow=True).text
 
-    assert "a key expires" in shown
+    assert "A key expires." in shown
     assert "does not subscribe to: Payment overdue." in shown
     assert '<a class="button small" href="/alerts">' in shown
-    assert "a key expires" not in after
+    assert "A key expires." not in after
     assert "<h1>Connections</h1>" in after
     assert "Dismissed the notice" in browser.get("/who").text
 
