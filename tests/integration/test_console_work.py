@@ -486,8 +486,15 @@ def test_a_whole_life_is_a_table_and_leaves_nothing_at_asaas(console: Console, a
     finish_jobs(WAIT_S)
     page = browser.get(f"/work/{number}").text
     (customer,) = asaas.book.customers.values()
+    wrong = {"code": "ended", "step": "paid", "verdict": "contradicted", "reasons": [], "lines": []}
+    with console.journal.database.write() as connection:
+        other = jobs.begin(connection, "life", "default", params, "Ana", console.clock())
+        jobs.beat(connection, other, console.clock(), done=1, total=1, steps=[wrong])
+        jobs.finish(connection, other, console.clock(), {"proved": False, "person_must_look": False, "left": []})
 
     assert "Not every step is proved" in page
+    assert "card callout warning" in page  # what was only not seen is not wrong
+    assert "card callout bad" in browser.get(f"/work/{other}").text
     assert "No webhook at Asaas leads to the bridge" in page
     assert "sandbox has no action for it" in page
     assert f'href="/work/{number}"' in browser.get("/test-charge").text
