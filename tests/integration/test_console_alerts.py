@@ -98,17 +98,17 @@ def test_a_test_that_does_not_arrive_is_said(console: Console) -> None:
         said = browser.get("/alerts").text
         again = browser.get("/alerts").text
         with in_language("pt"):
-            problem = _("the service did not take the message")
+            problem = _("the service did not accept the message")
         browser.post("/language", language="pt")
         in_portuguese = browser.get("/alerts").text
         browser.post("/language", language="en")
         add(browser, broken, name="Ana", then="test", **{"at-url": "nothing://x"})
         unusable = browser.get("/alerts").text
 
-    assert "did not arrive: the service did not take the message" in said
+    assert "did not arrive: the service did not accept the message" in said
     assert "Does not arrive" in again
     assert f"{problem[0].upper()}{problem[1:]}." in in_portuguese
-    assert "0 of 1 address took it" in browser.get("/who").text
+    assert "0 of 1 address accepted it" in browser.get("/who").text
     assert "apprise can&#39;t use the URL" in unusable
     assert kept(console)[0].failing_ms == NOW_MS
 
@@ -156,7 +156,7 @@ def test_a_change_keeps_the_address_that_is_not_given(console: Console, service:
         ({"at-url": "what"}, "at-url-fault"),
         ({"at-url": ""}, "at-url-fault"),
         ({"service": "telegram", "at-token": "1:a", "at-chat": "x"}, "at-chat-fault"),
-        ({"name": "x" * 61}, "1 to 60"),
+        ({"name": "x" * 121}, "1 to 120"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_kept(

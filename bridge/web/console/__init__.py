@@ -84,6 +84,7 @@ def init_console(app: Flask, runtime: Runtime) -> None:
         "shown": shown,
         "masked": masked,
         "part_value": mapping_deal.part_value,
+        "capital": layout.capital,
         "event_label": event_label,
     }
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

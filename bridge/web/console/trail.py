@@ -240,7 +240,7 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "billing_type": lambda name: _(BILLING_WORDS.get(name, name)),
     "new_token": lambda is_new: _("with a new token") if is_new else "",
     "sent": lambda both: ngettext(
-        "{sent} of {n} address took it", "{sent} of {n} addresses took it", both[1], sent=both[0]
+        "{sent} of {n} address accepted it", "{sent} of {n} addresses accepted it", both[1], sent=both[0]
     ),
     "origin": lambda id_: _("origin {id}", id=id_) if id_ else _("it is learned again"),
 }
