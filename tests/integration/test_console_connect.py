@@ -19,7 +19,7 @@ from bridge.journal import audit, jobs, notices, revisions, users
 from bridge.journal.audit import Actor
 from bridge.journal.users import UserRole
 from bridge.messages import Message
-from bridge.model import DeliveryState
+from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import accounts, actions
 from bridge.operations.mappings import starters
 from bridge.simulator.asaas.account import DEFAULT_KEY
@@ -31,7 +31,7 @@ from bridge.web.console.guide import MOST_DELIVERED
 from bridge.worker.alerts import AlertSetup, send_alerts
 from tests.charges import Calendar
 from tests.console import VIEWER, Browser, Console, finish_jobs, names, opened_console
-from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, row_of
+from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state, register, row_of
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator, ClintSimulator
 
@@ -778,6 +778,13 @@ def test_each_step_leads_back_to_the_guide_and_on_to_the_next(console: Console, 
     assert step_of(me, "/events") == ("", [])
     reached(console, me)
     assert step_of(me, "/connections/default/webhook") == ("1", ["/connections/new-destination", back])
+    with console.journal.database.write() as connection:
+        notices.apply(
+            connection, [noticed("webhook.missing", "default", NoticeLevel.ERROR, "none", "register")], console.clock()
+        )
+    assert step_of(me, "/connections/new-account") == ("1", [back])  # not done while Asaas has no webhook
+    with console.journal.database.write() as connection:
+        notices.apply(connection, [notices.Resolved("webhook.missing", "default")], console.clock())
     saved = me.post("/connections/new-destination", name="default", url=URL)
     assert step_of(me, saved.location) == ("2", [back])
     me.post("/connections/destinations/default/trust")

@@ -395,8 +395,8 @@ def test_a_delivery_is_retried_and_discarded_and_noted(console: Console) -> None
     refused = browser.post(f"/events/{id_}/deliveries/{dead}/retry")
     assert (refused.status_code, "no longer possible" in refused.text) == (409, True)
     assert told(console) == [
-        ("operator Ana", "delivery.discarded", str(dead)),
-        ("operator Ana", "delivery.retried", str(dead)),
+        ("administrator Ana", "delivery.discarded", str(dead)),
+        ("administrator Ana", "delivery.retried", str(dead)),
     ]
     assert "Retried delivery" in browser.get("/who").text
 
@@ -483,7 +483,7 @@ def test_a_replay_shows_the_difference_first(console: Console) -> None:
     assert "Would be sent to default" in page
     answer = browser.post(f"/events/{id_}/replay", mapping="cobranca", follow=True)
     assert "goes through today" in answer.text
-    assert told(console) == [("operator Ana", "event.replayed", str(id_))]
+    assert told(console) == [("administrator Ana", "event.replayed", str(id_))]
     assert "Only through the mapping cobranca" in browser.get(f"/events/{id_}/replay?mapping=cobranca").text
     assert browser.get(f"/events/{id_}/replay?mapping=nobody").status_code == 404
     assert browser.get("/events/999/replay").status_code == 404

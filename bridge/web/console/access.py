@@ -193,11 +193,11 @@ class Person:
     @property
     def author(self) -> str:
         """The person's name, else the role."""
-        return self.name or self.role.value
+        return self.name or self.level.value
 
     @property
     def actor(self) -> Actor:
-        return Actor(f"{self.role} {self.name}".strip(), client_address())
+        return Actor(f"{self.level} {self.name}".strip(), client_address())
 
     @property
     def key(self) -> str:

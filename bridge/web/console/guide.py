@@ -122,7 +122,7 @@ def current(connection: Connection) -> Guide | None:
     with_key = [one.name for one in runtime.accounts.values() if one.api_key]
     last = {name: _connected(connection, name) for name in with_key}
     connecting = next((job.id for job in last.values() if job and job.is_running), 0)
-    missing = {name: _missing(connection, name, job) for name, job in last.items() if job and not job.is_running}
+    missing = {name: _missing(connection, name, job) for name, job in last.items()}
     unregistered = next((name for name, part in missing.items() if part == "webhook"), "")
     unreached = next((name for name, part in missing.items() if part == "door"), "")
     active = [item.mapping for item in runtime.mappings.current()]
@@ -157,12 +157,17 @@ def _connected(connection: Connection, account: str) -> Job | None:
     return next(iter(jobs.newest(connection, "connect", runtime.clock_ms(), about=account)), None)
 
 
-def _missing(connection: Connection, account: str, job: Job) -> str:
-    """Return what the job that connected the account left undone, "webhook" or "door"; empty where an event came since,
-    or all is there."""
+def _missing(connection: Connection, account: str, job: Job | None) -> str:
+    """Return "webhook" where Asaas has none and no event came yet; else what the job that connected the account left
+    undone, "webhook" or "door"; empty where an event came since, or all is there."""
+    came_ms = events.last_received_ms(connection, account)
+    told = layout.open_notices(connection) if came_ms is None else []
+    if any((one.code, one.about) == ("webhook.missing", account) for one in told):
+        return "webhook"
+    if job is None or job.is_running:
+        return ""
     result = job.result or {}
     missing = next((part for part in ("webhook", "door") if not result.get(part)), "")
-    came_ms = events.last_received_ms(connection, account) if missing else None
     return missing if came_ms is None or (missing == "door" and came_ms < job.created_ms) else ""
 
 

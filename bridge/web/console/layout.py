@@ -222,7 +222,9 @@ def said(text: str | Message | None) -> str:
     who = message.facts.get("who")
     facts = {**message.facts, "who": author(who)} if isinstance(who, str) else dict(message.facts)
     for name, fact in facts.items():
-        if isinstance(fact, str) and has_time(fact):  # as Asaas wrote it
+        if name == "events" and isinstance(fact, str):
+            facts[name] = ", ".join(event_label(one) for one in fact.split(", "))
+        elif isinstance(fact, str) and has_time(fact):  # as Asaas wrote it
             facts[name] = Formats(now_ms()).written(fact)
     return str(shown(in_words(Message(message.id, facts))))
 
