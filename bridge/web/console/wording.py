@@ -279,7 +279,7 @@ IN_CONSOLE: dict[str, str] = {
     ),
     "bridge destinations resume": N_("resume it under Connections"),
     "nothing; where it must be sent all the same: bridge deliveries retry": N_(
-        "nothing; where it must be sent all the same, retry it on the event's page"
+        "nothing; where it must be sent all the same, retry it"
     ),
     "look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME": N_(
         "look at Históricos in Clint: the integration may belong to another origin now"
