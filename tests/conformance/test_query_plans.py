@@ -84,9 +84,10 @@ def asked(journal: Journal) -> Iterator[Asked]:
         event.remove(journal.database.engine, "before_cursor_execute", found.note)
 
 
-def scans(
-    journal: Journal, found: Asked, small: str = "deliveries_dead|deliveries_cause|deliveries_sending|events_on_hold"
-) -> list[str]:
+SMALL = "deliveries_dead|deliveries_cause|deliveries_sending|events_on_hold"
+
+
+def scans(journal: Journal, found: Asked, small: str = SMALL) -> list[str]:
     """Return what of the noted statements reads a whole big table, or a whole index of it that is not small."""
     wrong = []
     with journal.database.write() as connection:
@@ -303,9 +304,11 @@ def test_no_query_reads_a_whole_table(old: Journal, work: Callable[[Journal], No
     """The database's own plan of each statement searches by an index."""
     with asked(old) as found:
         work(old)
+    # A resume, which a person asks for, reads what waits for any destination.
+    small = f"{SMALL}|deliveries_due" if work is repair else SMALL
 
     assert found.statements
-    assert scans(old, found) == []
+    assert scans(old, found, small) == []
 
 
 @pytest.mark.parametrize("work", [claim, settle, process, lease, sweep, repair, look, attend])
