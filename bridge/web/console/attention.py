@@ -29,7 +29,7 @@ from bridge.web.console import forms, jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.events import day_ms, period
 from bridge.web.console.jobs import previews_now
-from bridge.web.console.lines import Line, lines
+from bridge.web.console.lines import Line, lines, of_events
 
 pages = Blueprint("attention", __name__)
 
@@ -179,11 +179,11 @@ def title_of_noted(one: Noted) -> str:
 def cause_title(kind: Kind, code: str, about: str, of_notice: str) -> str:
     """Return what happened; `of_notice` is the title of the notice that says it."""
     if kind is Kind.OVERLAP:
-        return _("“{mapping}” and other mappings send the same events", mapping=layout.mapping_title(about))
+        return _("“{mapping}” is not the only mapping that sends its events", mapping=layout.mapping_title(about))
     if kind in _TITLES:
         return _(_TITLES[kind], about=about)
     if kind is Kind.NOTICE:
-        return _("{about}: {title}", about=about, title=of_notice)
+        return _("{title} ({about})", about=about, title=of_notice)
     known = reason(code)
     means = known.means if known else _("A reason that this version does not know")
     return layout.capital(means)
@@ -352,6 +352,7 @@ def confirm() -> ResponseReturnValue:
         is_unread=bool(request.args.get("since")) and chosen.since_ms is None,
         sample=sample,
         previews=previews[:PREVIEWED],
+        known_lines=of_events([one.event_id for one in previews[:PREVIEWED]]),
         tally=jobs.tally([asdict(one) for one in previews]),
         known=reason(chosen.code),
     )

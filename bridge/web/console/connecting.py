@@ -412,7 +412,7 @@ def take_token() -> ResponseReturnValue:
     text = ngettext(
         "Clint accepted the token; it has {n} origin.", "Clint accepted the token; it has {n} origins.", number
     )
-    layout.flash_message(f"{text} {_('What waited for it goes on.')}" if freed else text)
+    layout.flash_message(text + " " + _("What waited for it goes on.") if freed else text)
     if "name" in request.args or not runtime.destinations:
         asked = {name: request.args[name] for name in ("name", "then") if request.args.get(name)}
         return layout.go("console.connecting.new_destination", **asked)

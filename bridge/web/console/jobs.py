@@ -49,6 +49,7 @@ from bridge.operations.life import STEPS
 from bridge.operations.proof import VERDICTS, Verdict
 from bridge.operations.reconcile import BEHIND, Window, as_csv
 from bridge.operations.reconcile import reconcile as run_reconcile
+from bridge.reasons import find_reason
 from bridge.runtime import Runtime
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
@@ -323,7 +324,10 @@ def of_number(number: int, *kinds: str) -> Job:
 def show(number: int) -> ResponseReturnValue:
     """Show a job; htmx gets only the part that changes."""
     job = of_number(number)
-    g.shown_for, g.job_kind = HOME[job.kind], job.kind
+    # A replay of a period was begun where it needed attention, one of a mapping on the mapping's page.
+    is_of_period = job.kind in {"replay_preview", "replay"} and not job.about
+    home = HOME["bulk" if is_of_period else job.kind]
+    g.shown_for, g.job_kind = home, job.kind
     template = "job_part.html" if layout.partial() else "job.html"
     picture = reconciled(job.result["days"]) if job.kind == "reconcile" and job.result else None
     shown = of_events(_event_ids(job.result or {}))
@@ -340,7 +344,7 @@ def show(number: int) -> ResponseReturnValue:
     if job.kind == "trial" and not (job.result and job.result["proved"]) and person.sees(job.about):
         with runtime.journal.database.read() as connection:
             more["stops"] = stops_for_account(runtime, connection, job.about)[0]
-    return layout.page(template, job=job, home=HOME[job.kind], picture=picture, known_lines=shown, **more)
+    return layout.page(template, job=job, home=home, picture=picture, known_lines=shown, **more)
 
 
 class ReplayGroup(NamedTuple):
@@ -380,10 +384,11 @@ def tally(previews: Sequence[Mapping[str, Any]]) -> ReplayTally:
             kind, mapping, said = state, outcomes[state]["mapping"], outcomes[state]["reason"]
         else:
             kind, mapping, said = ("waits" if one["problem"] else "unmapped"), "", one["problem"]
-        reason = read_message(said)
+        known = find_reason(one.get("code"))
+        reason = Message(known.means) if known else read_message(said)
         same = Message(reason.id, {name: fact for name, fact in reason.facts.items() if name != "value"})
         unheard = str(one.get("unheard") or "") if kind == "unmapped" else ""
-        found.setdefault((kind, mapping, unheard, same.to_json()), []).append(layout.said(reason))
+        found.setdefault((kind, mapping, unheard, same.to_json()), []).append(layout.reason_said(reason.to_json()))
     groups = [
         ReplayGroup(len(texts), state, mapping, unheard, texts[0], len(set(texts)) > 1)
         for (state, mapping, unheard, _reason), texts in found.items()

@@ -229,6 +229,15 @@ def said(text: str | Message | None) -> str:
     return str(shown(in_words(Message(message.id, facts))))
 
 
+def reason_said(text: str | None, *, with_hint: bool = True) -> str:
+    """Return a reason that a row keeps without where it was found, and without the hint where the page has its own."""
+    message = read_message(text)
+    kept = ("what", "hint") if with_hint else ("what",)
+    if message.id.startswith("{what}; "):
+        message = Message("; ".join(f"{{{name}}}" for name in kept if name in message.facts), message.facts)
+    return said(message)
+
+
 def deal_said(detail: str | None) -> str:
     """Return what was found of a delivery's deal, without what differs."""
     return said(deal_message(detail, with_differences=False))
@@ -501,6 +510,7 @@ GLOBALS = {
     "notice_words": notice_words,
     "pgettext": messages.pgettext,
     "reason": reason,
+    "reason_said": reason_said,
     "said": said,
     "status_words": status_words,
     "style_nonce": style_nonce,

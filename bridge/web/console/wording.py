@@ -266,9 +266,7 @@ IN_CONSOLE: dict[str, str] = {
         "connect the destination under Connections"
     ),
     "bridge destinations resume": N_("resume it under Connections"),
-    "nothing; if it must be sent anyway: bridge deliveries retry": N_(
-        "nothing; if it must be sent anyway, retry it on the event's page"
-    ),
+    "nothing; if it must be sent anyway: bridge deliveries retry": N_("nothing; if it must be sent anyway, retry it"),
     "look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME": N_(
         "look at Históricos in Clint: the integration may belong to another origin now"
     ),
