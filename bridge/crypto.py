@@ -25,7 +25,7 @@ _ID_LENGTH = 8
 _NONCE_BYTES = 12
 KEY_BYTES = 32
 
-_HINT = N_("set BRIDGE_ENCRYPTION_KEY to the journal's key (old keys behind the new one, by commas)")
+_HINT = N_("set BRIDGE_ENCRYPTION_KEY to the journal's key (old keys after the new one, separated by commas)")
 
 
 class Keyring:

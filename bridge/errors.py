@@ -125,7 +125,7 @@ class ClintFault(StrEnum):
 
 
 class ClintApiFailed(BridgeError, code="clint.api"):
-    """the Clint API did not give what was asked for"""
+    """the Clint API did not return the requested data"""
 
     def __init__(
         self,
@@ -165,6 +165,14 @@ class NotSignedIn(BridgeError, code="console.not_signed_in", http_status=401):
 
 class ReadOnly(BridgeError, code="console.read_only", http_status=403):
     """a viewer may not change anything"""
+
+
+class ForAdministrators(BridgeError, code="console.for_administrators", http_status=403):
+    """only administrators may open this"""
+
+
+class ForAllAccounts(BridgeError, code="console.for_all_accounts", http_status=403):
+    """only people who may see all accounts may open this"""
 
 
 class FormRefused(BridgeError, code="console.form_refused", http_status=400):
@@ -240,7 +248,7 @@ class ChangedMeanwhile(IllegalTransition, code="journal.changed_meanwhile"):
 
 
 class BodyEmptied(IllegalTransition, code="journal.emptied", http_status=410):
-    """retention has emptied the event: its body, the payloads and the answers are gone"""
+    """retention has emptied the event: its body, the payloads and the answers were erased"""
 
 
 class RedisMissing(BridgeError, code="redis.missing"):

@@ -72,7 +72,7 @@ def parse(text: str) -> str:
     """Return an empty text, or one that names a failpoint and perhaps a pass; raise ValueError with the rule."""
     name = text.partition(":")[0]
     if text and (name not in FAILPOINTS or not re.fullmatch(r"(:[1-9]\d{0,5})?", text[len(name) :])):
-        rule = N_("must be one of {names}, with :3 behind it for the third pass")
+        rule = N_("must be one of {names}, with :3 after it for the third pass")
         raise ValueError(message(rule, names=", ".join(sorted(FAILPOINTS))))
     return text
 

@@ -304,15 +304,15 @@ REASONS: Mapping[str, Reason] = {
     "event.behind": Reason(N_("an earlier event of the same customer waits, and order is kept")),
     # What the destination answered.
     "clint.ok": Reason(
-        N_("the destination took it; Clint's Históricos of the integration show whether there is a deal")
+        N_("the destination accepted it; Clint's Históricos of the integration show whether there is a deal")
     ),
     "clint.removed": Reason(
-        N_("the integration was removed in Clint; the destination is paused and its work waits"),
+        N_("the integration was removed in Clint; the destination is paused and its deliveries wait"),
         N_("the integration was deleted in Clint, or made again with another URL"),
         _COPY_URL,
     ),
     "clint.url": Reason(
-        N_("the destination's URL can't be used; it is paused and its work waits"),
+        N_("the destination's URL can't be used; it is paused and its deliveries wait"),
         N_("the URL in the environment is cut off or is no https URL"),
         _COPY_URL,
     ),
@@ -320,7 +320,7 @@ REASONS: Mapping[str, Reason] = {
         N_("the destination's URL leads elsewhere, and redirects are not followed"), todo=_COPY_URL
     ),
     "clint.payload": _then_replay(N_("the payload holds a value that JSON does not know"), todo=_FIX_MAPPING),
-    "clint.timeout": Reason(N_("the destination did not answer in time; it may have taken the payload")),
+    "clint.timeout": Reason(N_("the destination did not answer in time; it may have accepted the payload")),
     "clint.connection": Reason(N_("the connection to the destination failed")),
     "clint.dns": Reason(N_("the name of the destination's host could not be resolved")),
     "clint.tls": Reason(N_("no secure connection to the destination could be made")),
@@ -366,19 +366,19 @@ REASONS: Mapping[str, Reason] = {
     ),
     "clint.api_turn": Reason(N_("the requests to Clint's API wait for their turn (CLINT_API_RATE_LIMIT)")),
     "clint.token": Reason(
-        N_("Clint refuses the API token; the destination is paused and its work waits"),
+        N_("Clint refuses the API token; the destination is paused and its deliveries wait"),
         N_("the token was removed or copied incompletely"),
         N_("copy the token from Clint into CLINT_API_TOKEN, restart the bridge and resume the destination"),
     ),
     "clint.plan": Reason(
-        N_("Clint does not allow the request; the destination is paused and its work waits"),
+        N_("Clint does not allow the request; the destination is paused and its deliveries wait"),
         N_("the account's plan has no API (it needs Elite), or the token may not write deals"),
         N_("check the plan and the token's rights in Clint, then resume the destination"),
     ),
     "clint.origin_gone": Reason(
-        N_("Clint has no such origin; the destination is paused and its work waits"),
+        N_("Clint has no such origin; the destination is paused and its deliveries wait"),
         N_("the origin was removed, archived or renamed in Clint"),
-        N_("set the origin anew (CLINT_ORIGIN, or: bridge destinations add NAME --origin) and resume the destination"),
+        N_("set the origin again (CLINT_ORIGIN, or: bridge destinations add NAME --origin) and resume the destination"),
     ),
     "clint.key_not_kept": Reason(
         N_("Clint did not keep the field by which the bridge finds a deal again; the destination is paused"),
@@ -391,7 +391,7 @@ REASONS: Mapping[str, Reason] = {
         N_("fix the name in the mapping or in Clint"),
     ),
     "clint.refused": _then_replay(
-        N_("Clint does not take these values"),
+        N_("Clint does not accept these values"),
         N_("a field that the account lacks or that has another type; the reason has Clint's words"),
         N_("fix the mapping, or make the field in Clint"),
     ),
@@ -401,18 +401,18 @@ REASONS: Mapping[str, Reason] = {
     ),
     # What the bridge decided.
     "destination.no_token": Reason(
-        N_("the destination is an origin of Clint, and no API token is set; its work waits"),
+        N_("the destination is an origin of Clint, and no API token is set; its deliveries wait"),
         todo=N_("set CLINT_API_TOKEN for the workers and restart them"),
     ),
     "destination.not_set": Reason(
-        N_("no URL is set for the destination; its work waits"),
+        N_("no URL is set for the destination; its deliveries wait"),
         todo=N_("set its CLINT_WEBHOOK_URL or CLINT_ORIGIN variable for the workers and restart them"),
     ),
     "destination.url_changed": Reason(
         N_("the URL of the destination was changed while this was sent; the next try goes to the new one")
     ),
     "destination.paused": Reason(
-        N_("the destination is paused; its work waits"), todo=N_("bridge destinations resume")
+        N_("the destination is paused; its deliveries wait"), todo=N_("bridge destinations resume")
     ),
     "destination.circuit_open": Reason(
         N_("the destination fails for several customers; one delivery at a time tests whether it answers again")
@@ -431,7 +431,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "delivery.stale": Reason(
         N_("a newer event of the same charge was already delivered, so this older one was not sent"),
-        todo=N_("nothing; where it must be sent all the same: bridge deliveries retry"),
+        todo=N_("nothing; if it must be sent anyway: bridge deliveries retry"),
     ),
     "delivery.discarded": Reason(N_("a person discarded it")),
     "delivery.replaced": Reason(N_("a replay of the event took its place")),
@@ -444,21 +444,21 @@ REASONS: Mapping[str, Reason] = {
     ),
     "deal.older": Reason(
         N_("the contact has deals, and none of them was created or changed since the delivery was sent"),
-        N_("a key that the integration's screen does not map, or an integration that did not take it"),
+        N_("a key that the integration's screen does not map, or an integration that did not accept it"),
         _SEE_CHECKLIST,
     ),
     "deal.other_origin": Reason(
         N_("the contact has deals in other origins only, not in that of the destination"),
-        N_("the integration belongs to another origin now, or did not take it"),
+        N_("the integration belongs to another origin now, or did not accept it"),
         N_("look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME"),
     ),
     "deal.other_status": Reason(
-        N_("the deal stands in another status than this delivery should give it"),
+        N_("the deal has another status than this delivery should give it"),
         N_("a person changed it since, or the webhook integration sets another status"),
         N_("of a webhook: set the integration's status in Clint as bridge mappings checklist says"),
     ),
     "deal.other_stage": Reason(
-        N_("a deal was changed since, but stands in another stage than this integration's deals"),
+        N_("a deal was changed since, but is in another stage than this integration's deals"),
         N_("a person moved it, or the integration sets another stage now"),
         _SEE_HISTORY,
     ),
@@ -477,7 +477,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "deal.differs": Reason(
         N_("the deal is not as it was sent"),
-        N_("Clint did not take all of it, a field has another type, or the integration sets something else"),
+        N_("Clint did not accept all of it, a field has another type, or the integration sets something else"),
         N_(
             "compare what was sent with what is seen; fix the mapping, the field in Clint, or the integration's "
             "screen; see: bridge clint check, bridge mappings checklist"
@@ -525,7 +525,7 @@ REASONS: Mapping[str, Reason] = {
         N_("the payload is larger than the destination takes"), todo=N_("send fewer or shorter fields")
     ),
     "clint.http_422": _then_replay(
-        N_("the destination does not take these values"),
+        N_("the destination does not accept these values"),
         N_("a value of the wrong kind for the field it is assigned to in Clint, such as a phone without area code"),
         _FIX_MAPPING,
     ),
@@ -570,7 +570,7 @@ WORDS: Mapping[str, AlertWords] = {
         N_("Destination fails: deliveries wait"), N_("Nothing is lost. Check that Clint is up.")
     ),
     "events.behind": AlertWords(
-        N_("Events wait: no worker takes them"),
+        N_("Events wait: no worker processes them"),
         N_("Check that the worker runs. Run `bridge doctor`: it tells the cause and what to do."),
         _CHECK,
     ),
@@ -585,7 +585,7 @@ WORDS: Mapping[str, AlertWords] = {
         _CHECK,
     ),
     "account.unheard": AlertWords(
-        N_("No mapping is on for this account: nothing of it goes to Clint"),
+        N_("No mapping is on for this account: none of its events go to Clint"),
         N_("Copy a mapping for the account, or switch one of its mappings on."),
     ),
     "task.failing": AlertWords(
@@ -602,6 +602,10 @@ WORDS: Mapping[str, AlertWords] = {
         N_("An active mapping can't run in this version: events wait"),
         N_("Fix or remove the mapping; `bridge mappings lint` says what is wrong."),
         _MEND_MAPPING,
+    ),
+    "mapping.overlap": AlertWords(
+        N_("A mapping sends the same events as others"),
+        N_("Clint may get an event twice. Switch off those that are not needed, or divide them by a filter."),
     ),
     "alerts.failing": AlertWords(N_("Alerts do not arrive"), N_("Fix the address under Alerts, then send a test.")),
     "clint.doubled_deal": AlertWords(

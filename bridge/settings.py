@@ -241,7 +241,7 @@ SETTINGS: Mapping[Setting, str] = {
     ),
     Setting("ASAAS_API_URL", _http): N_("base URL of the Asaas API; otherwise chosen by the key's prefix"),
     Secret("CLINT_WEBHOOK_URL", _http, family=True): N_(
-        "URL of a Clint webhook integration; whoever has it can post to it"
+        "URL of a Clint webhook integration; anyone who has it can post to it"
     ),
     Setting("CLINT_RATE_LIMIT", _rate, family=True): N_(
         "how many deliveries of one account a destination gets at most, such as 10/second or 300/minute"
@@ -270,8 +270,8 @@ SETTINGS: Mapping[Setting, str] = {
     Secret("DATABASE_URL", _database): N_("SQLAlchemy URL of the journal; otherwise SQLite in the data directory"),
     Secret("REDIS_URL", _redis): N_("Redis or Valkey; `bridge up` and `bridge demo` start their own without it"),
     Secret("BRIDGE_ENCRYPTION_KEY", _keys): N_(
-        "encrypts what is personal or secret in the journal (`bridge db new-key`); old keys behind it, by commas; "
-        "without it `bridge up` keeps a key for a new SQLite journal in the data directory"
+        "encrypts what is personal or secret in the journal (`bridge db new-key`); old keys after it, separated "
+        "by commas; without it `bridge up` keeps a key for a new SQLite journal in the data directory"
     ),
     Setting("BRIDGE_DATA_DIR", _data_directory, "./data"): N_("directory of the SQLite journal and of logs"),
     Setting("BRIDGE_MAPPINGS_DIR", Path, "./mappings"): N_("directory of the mapping files"),

@@ -22,7 +22,7 @@ from bridge.messages import N_
 
 AT_ONCE = 8
 UNUSABLE = N_("apprise can't use the URL")
-REFUSED = N_("the service did not take the message")
+REFUSED = N_("the service did not accept the message")
 NO_NAME = N_("no server of that name is found; is it spelt right?")
 CLOSED = N_("nothing answers at the server's port; is it the right one?")
 PRIVATE = N_(

@@ -277,11 +277,16 @@ SILENT = "account.silent"
 UNHEARD = "account.unheard"
 BROKEN = "mapping.broken"
 REFUSED = "mapping.refused"
+OVERLAP = "mapping.overlap"
 FAILING = "alerts.failing"
-CODES = (DEAD, PAUSED, CIRCUIT, BEHIND, HELD, SILENT, UNHEARD, BROKEN, REFUSED, FAILING)
+CODES = (DEAD, PAUSED, CIRCUIT, BEHIND, HELD, SILENT, UNHEARD, BROKEN, REFUSED, OVERLAP, FAILING)
 
 BRIDGE = "bridge"
 """The `about` of a notice that concerns the bridge as a whole."""
+SAME_EVENTS = N_("sends events to Clint that are also sent by: {others}")
+DIVIDE = N_("switch off those that are not needed (enabled: false), or divide them by a filter")
+"""Also what the doctor says of OVERLAP."""
+
 BEHIND_MS = 5 * 60_000
 """How long an event may wait for a worker without a notice."""
 HELD_MS = 10 * 60_000
@@ -301,13 +306,14 @@ def find_problems(
     mappings: Mapping[str, tuple[str, int]] | None = None,
     receivers: Iterable[Receiver] = (),
     unheard: Iterable[str] = (),
+    overlaps: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[Notice]:
     """Give a notice for each problem of the moment.
 
     `dead` counts deliveries by destination and reason code. `silences` has by account the hours of a silence that is
     unusually long, and `held` the code for which most of its events have waited for Asaas for HELD_MS. `mappings` has
     BROKEN or REFUSED of each mapping that can't run, with the line of its first fault. `unheard` names the accounts to
-    which no mapping that is on listens.
+    which no mapping that is on listens. `overlaps` has the mappings that send the same events as another one.
     """
     warning, error = NoticeLevel.WARNING, NoticeLevel.ERROR
     yield from dead_notices(dead)
@@ -315,7 +321,7 @@ def find_problems(
         if one.paused_ms is not None:
             detail = Message(N_("paused: {reason}"), {"reason": read_message(one.paused_reason)})
             known = find_reason(pause_code(one.paused_reason))
-            by_hand = N_("resume it when its work may go on: bridge destinations resume {name}")
+            by_hand = N_("resume it when its deliveries may go on: bridge destinations resume {name}")
             mend = Message((known and known.todo) or by_hand, {"name": one.name})
             yield Notice(PAUSED, one.name, error, detail, mend)
         elif one.state != "closed" and one.opens > 1:
@@ -323,7 +329,7 @@ def find_problems(
             detail = Message(N_("fails for several customers; deliveries wait while it is probed"))
             yield Notice(CIRCUIT, one.name, warning, detail, Message(N_("look at the destination's own status")))
     if waiting_since_ms is not None and now_ms - waiting_since_ms >= BEHIND_MS:
-        detail = Message(N_("events wait, and no worker takes them"))
+        detail = Message(N_("events wait, and no worker processes them"))
         todo = N_("is a worker running, and does it reach Redis? see: bridge doctor")
         yield Notice(BEHIND, BRIDGE, error, detail, Message(todo))
     for account, code in held.items():
@@ -339,9 +345,12 @@ def find_problems(
             detail = Message(text, {"hours": silence - silence % 4})
             yield Notice(SILENT, account, warning, detail, Message(N_("see: bridge doctor")))
     for account in unheard:
-        detail = Message(N_("no mapping that is on listens to this account: nothing of it goes to Clint"))
+        detail = Message(N_("no mapping that is on listens to this account: none of its events go to Clint"))
         todo = N_("copy a mapping with the line `account: {account}`, or switch one on; see: bridge mappings list")
         yield Notice(UNHEARD, account, warning, detail, Message(todo, {"account": account}))
+    for name, others in (overlaps or {}).items():
+        detail = Message(SAME_EVENTS, {"others": ", ".join(others)})
+        yield Notice(OVERLAP, name, warning, detail, Message(DIVIDE))
     for name, (code, line) in (mappings or {}).items():
         # The text of the line is left out: a mapping may name a person.
         file = N_("the mapping file has a fault in line {line} and is not used")

@@ -22,8 +22,10 @@ from bridge.operations import accounts as operations
 from bridge.operations import actions
 from bridge.settings import origin_of, origin_url
 
-_WORDS = (N_("set"), N_("unset"), N_("environment"), N_("journal"), N_("closed"), N_("open"), N_("half open"))
+_WORDS = (N_("set"), N_("unset"), N_("environment"), N_("journal"))
 """Codes of `--json` that tables show in words."""
+_CIRCUIT = {"closed": N_("takes deliveries"), "open": N_("failing"), "half_open": N_("being probed")}
+"""The words of the console for the states of a destination's circuit."""
 
 
 @click.group()
@@ -132,7 +134,7 @@ def destinations() -> None:
 @json_option
 @click.pass_obj
 def list_destinations(invocation: Invocation, as_json: bool) -> None:
-    """List destinations with the state of each circuit, and whether and why they are paused."""
+    """List destinations: whether each takes deliveries, and whether and why it is paused."""
     with invocation.journal.database.read() as connection:
         found = journal.load(connection)
         own, fixed = kept.destinations(connection), invocation.settings.destinations
@@ -150,7 +152,7 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
         ("URL", lambda row: "" if row["origin"] else _(row["url"])),
         (_("origin"), lambda row: row["origin"] or ""),
         (_("kept in"), lambda row: row["kept_in"] and _(row["kept_in"])),
-        (_("circuit"), lambda row: _(row["state"].replace("_", " "))),
+        (_("state"), lambda row: _(_CIRCUIT[row["state"]])),
         (_("failures in a row"), "failures"),
         (_("paused since"), "paused_ms"),
         (_("why"), "paused_reason"),
@@ -179,7 +181,7 @@ def add_destination(invocation: Invocation, name: str, origin: str | None, yes: 
         operations.check_destination(invocation.journal, invocation.settings, name, url)
         if words := operations.strange_url(invocation.settings, url):
             click.echo(f"{words[0].text()}. {words[1].text()}", err=True)
-            confirm(_("keep it all the same?"), _("nothing was stored"), yes=yes)
+            confirm(_("keep it anyway?"), _("nothing was stored"), yes=yes)
     fresh, freed = operations.add_destination(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, url
     )
@@ -230,14 +232,21 @@ def pause(invocation: Invocation, name: str, reason: str | None) -> None:
 @click.argument("name")
 @click.pass_obj
 def resume(invocation: Invocation, name: str) -> None:
-    """Send to a destination again, and forget its failures."""
-    freed = actions.resume(invocation.journal, name, system_clock_ms(), by=invocation.actor)
+    """Send to a destination again what waits for it; to one that fails, one delivery first."""
+    resumed = actions.resume(invocation.journal, name, system_clock_ms(), by=invocation.actor)
     text = ngettext(
         "{name} takes deliveries again; {n} line waited for it",
         "{name} takes deliveries again; {n} lines waited for it",
-        freed,
+        resumed.lines,
         name=name,
     )
+    if resumed.is_probed:
+        text = ngettext(
+            "{name} is tried now, with the delivery of {n} line",
+            "{name} is tried now: one delivery first; those of {n} lines follow once Clint takes it",
+            resumed.lines,
+            name=name,
+        )
     click.echo(text)
 
 
@@ -246,7 +255,7 @@ def resume(invocation: Invocation, name: str) -> None:
 @click.argument("origin_id", metavar="[ORIGIN_ID]", required=False)
 @click.pass_obj
 def origin(invocation: Invocation, name: str, origin_id: str | None) -> None:
-    """Set the origin of Clint that holds a destination's deals; without an id it is learned anew.
+    """Set the origin of Clint that holds a destination's deals; without an id it is learned again.
 
     A read-back takes a deal of another origin for no proof. The origin is learned from the first delivery whose deal
     is seen, and forgotten with the destination's URL.

@@ -48,7 +48,7 @@ def new_key() -> None:
 def rekey_rows(invocation: Invocation) -> None:
     """Encrypt the journal with the first key of BRIDGE_ENCRYPTION_KEY, while the bridge runs.
 
-    For rows from before there was a key, and after a new key: first put the new key behind the old one and start all
+    For rows from before there was a key, and after a new key: first put the new key after the old one and start all
     processes again, then in front of it and start them again, then run this; after that the old key may go. After an
     interruption it goes on at the same row.
     """

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.exceptions import Exit
@@ -22,15 +25,18 @@ from bridge.cli.output import (
     show_list,
 )
 from bridge.errors import IllegalTransition, NotFound, UsageError
-from bridge.journal import queries
+from bridge.journal import destinations, queries
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.queries import DeadFilter
 from bridge.messages import N_, _, ngettext
 from bridge.model import DeliveryState
 from bridge.operations import actions
 
+if TYPE_CHECKING:
+    from bridge.operations.causes import Stop
+
 limit_option = click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most this many."
 )
 list_options = stacked(
     value_options,
@@ -106,7 +112,7 @@ def list_deliveries(
 @_chosen
 @click.pass_obj
 def retry(invocation: Invocation, /, **chosen: Any) -> None:
-    """Send the same payload again: a waiting delivery at once, a dead or stale one anew.
+    """Send the same payload again: a waiting delivery at once, a dead or stale one once more.
 
     Name the NUMBERs of deliveries, or say --all-dead, which leaves out and counts those without a payload. To send an
     event through today's mapping instead: bridge events replay.
@@ -177,11 +183,48 @@ def _change(
     def one(delivery_id: int) -> str:
         return f"was {change(journal, delivery_id, system_clock_ms(), by=invocation.actor)}"
 
-    change_each(ids, one, done, as_json=as_json)
+    change_each(ids, one, done, as_json=as_json, stops=partial(_stops, invocation) if with_payload else None)
 
 
-def change_each(ids: Sequence[int], change: Callable[[int], str], done: Callable[[int], str], *, as_json: bool) -> None:
-    """Change each delivery or event and print what came of it; one refusal stops no other, and ends with status 1."""
+def _stops(invocation: Invocation, ids: Sequence[int]) -> dict[int, Stop]:
+    """Return why the destination takes nothing now, of each delivery whose destination does."""
+    from bridge.operations.causes import stop_of
+    from bridge.runtime import Runtime
+
+    with closing(Runtime(invocation.settings)) as runtime, invocation.journal.database.read() as connection:
+        kept = destinations.load(connection)
+        names = queries.destinations_of(connection, ids)
+        found = {name: stop_of(runtime, name, kept.get(name)) for name in set(names.values())}
+    return {id_: stop for id_, name in names.items() if (stop := found[name])}
+
+
+_WAITS = {
+    "destination.not_set": N_(
+        "deliveries that wait: {n}; {name} has no URL in this environment; run: bridge destinations add {name}"
+    ),
+    "destination.no_token": N_(
+        "deliveries that wait: {n}; {name} is an origin of Clint and needs CLINT_API_TOKEN, which is not set"
+    ),
+    "destination.paused": N_("deliveries that wait: {n}; {name} is paused; run: bridge destinations resume {name}"),
+    "destination.circuit_open": N_(
+        "deliveries that wait: {n}; {name} fails; to try it now: bridge destinations resume {name}"
+    ),
+}
+"""What becomes of deliveries whose destination takes nothing, by the code of the stop."""
+
+
+def change_each(
+    ids: Sequence[int],
+    change: Callable[[int], str],
+    done: Callable[[int], str],
+    *,
+    as_json: bool,
+    stops: Callable[[Sequence[int]], Mapping[int, Stop]] | None = None,
+) -> None:
+    """Change each delivery or event and print what came of it; one refusal stops no other, and ends with status 1.
+
+    `stops` gives those of the changed deliveries that wait for their destination.
+    """
     results: list[dict[str, Any]] = []
     refused: list[str] = []
     with progress_bar("") as on_progress:
@@ -192,10 +235,17 @@ def change_each(ids: Sequence[int], change: Callable[[int], str], done: Callable
                 results.append({"id": identity, "error": str(error), "code": error.code})
                 refused.append(error.text())
             on_progress(number, len(ids))
+    changed = [one for one in results if "done" in one]
+    waiting = stops([one["id"] for one in changed]) if stops and changed else {}
+    for one in changed:
+        one |= {"waits": waiting[one["id"]].code} if one["id"] in waiting else {}
     if as_json:
         show_json(results)
-    elif changed := len(results) - len(refused):
-        click.echo(done(changed))
+    else:
+        if sent := len(changed) - len(waiting):
+            click.echo(done(sent))
+        for stop, number in Counter(waiting.values()).items():
+            click.echo(_(_WAITS[stop.code], n=number, name=stop.destination))
     for text in refused:
         click.echo(text, err=True)
     if refused:

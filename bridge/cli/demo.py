@@ -53,7 +53,7 @@ _POLL_S = 0.15
 
 @click.command()
 @click.option(
-    "--once", is_flag=True, help="End when all is done: status 0 if each deal stands in its stage and status, else 1."
+    "--once", is_flag=True, help="End when all is done: status 0 if each deal is in its stage and status, else 1."
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the bridge; otherwise 8000, or the next free one.")
 @click.option(
@@ -80,7 +80,7 @@ def demo(context: click.Context, once: bool, port: int | None, api: bool) -> Non
 
 
 def _run(stage: DemoSetup, *, once: bool) -> bool:
-    """Run one demo; return whether every expected deal stands."""
+    """Run one demo; return whether every expected deal is there."""
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         stack.callback(lambda: _say_ended() if stopping else None)
@@ -145,7 +145,7 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
             log.say("\n" + _("ending ..."))
             return True
     if not missing:
-        log.say(_("every expected deal stands"), "bold green")
+        log.say(_("every expected deal is there"), "bold green")
     return not missing
 
 
@@ -274,9 +274,7 @@ def set_stage(directory: Path, ports: tuple[int, int, int], *, api: bool = False
     shows = _("it runs a copy of the mappings in {directory}", directory=source)
     funnel = FUNNEL_BY_API if api else FUNNEL
     if not (mappings / funnel).exists():
-        lacking = N_(
-            "{file} is not there, so deals do not stand where the demo expects them (unset BRIDGE_MAPPINGS_DIR)"
-        )
+        lacking = N_("{file} is not there, so deals are not where the demo expects them (unset BRIDGE_MAPPINGS_DIR)")
         shows += "; " + _(lacking, file=funnel)
     asaas, clint = (f"http://{LOOPBACK}:{port}" for port in ports[1:])
     webhooks = _destinations(mappings)

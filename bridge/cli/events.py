@@ -167,7 +167,7 @@ def replay(
     """Send events through today's mappings again, as new deliveries.
 
     Name the EVENTs, or choose them by --since, --until and --name. Shows what would be sent otherwise than before,
-    then asks. The workers take them up within seconds, in the order of arrival. The dead deliveries of these events
+    then asks. The workers process them within seconds, in the order of arrival. The dead deliveries of these events
     are discarded: the new ones take their place.
     """
     if bool(which) == any(value is not None for value in wanted.values()):
@@ -281,7 +281,9 @@ def _show_event(
     show_line(_("state"), _event_state(event, now_ms))
     if event["emptied_ms"] is not None:
         cause = "bridge forget" if event["subject"].startswith(FORGOTTEN) else "BRIDGE_RETENTION_DAYS"
-        gone = _("{when}: body, payloads and answers are gone ({cause})", when=moment(event["emptied_ms"]), cause=cause)
+        gone = _(
+            "{when}: body, payloads and answers were erased ({cause})", when=moment(event["emptied_ms"]), cause=cause
+        )
         show_line(_("emptied"), gone)
     if event["replay"]:
         of = _(", the last for the mapping {name}", name=event["replay_mapping"]) if event["replay_mapping"] else ""

@@ -88,7 +88,7 @@ def diff(invocation: Invocation, name: str, revs: tuple[str, ...], as_json: bool
 def restore(invocation: Invocation, name: str, rev: int, yes: bool) -> None:
     """Make an older revision of a mapping the active one again, as a new revision.
 
-    Workers take it up within two seconds. The file keeps its text, and becomes a revision again when somebody changes
+    Workers use it within two seconds. The file keeps its text, and becomes a revision again when somebody changes
     it. What went out since then is not taken back; see: bridge events replay.
     """
     from bridge.journal import audit, revisions

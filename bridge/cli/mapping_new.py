@@ -63,7 +63,7 @@ T = TypeVar("T")
 )
 @click.pass_obj
 def new(invocation: Invocation, /, name: str | None, **options: Any) -> None:
-    """Write a new mapping file, with comments and tests that pass; asks for what is not said.
+    """Write a new mapping file, with comments and tests that pass; asks for what you leave out.
 
     NAME is the file's name without .yaml. Charges and subscriptions have a menu; for other events copy a file of
     mappings/. Where the destination is an origin of Clint, it also asks what one deal stands for, and which stage and
@@ -209,7 +209,7 @@ def _events(given: Sequence[str]) -> tuple[str, ...]:
     if given:
         return drafts.as_events(given)
     if not sys.stdin.isatty():
-        raise UsageError(N_("no event was said"), hint=N_("add --event, such as --event PAYMENT_RECEIVED"))
+        raise UsageError(N_("no event was named"), hint=N_("add --event, such as --event PAYMENT_RECEIVED"))
     known = [one for one in EVENTS.values() if one.family in drafts.FAMILIES]
     rows = [(number, one.name, one.label) for number, one in enumerate(known, 1)]
     show_table(("", _("event"), _("what happened")), rows)

@@ -516,7 +516,7 @@ def _stored_event(
         try:
             fetched = fetch(runtime, event, frozenset(names))
         except BridgeError as error:
-            click.echo(_("explained without what Asaas would say: {problem}", problem=error.message()), err=True)
+            click.echo(_("explained without the data from Asaas: {problem}", problem=error.message()), err=True)
             fetched = {}
         return event, fetched, context_of(runtime, event, fetched)
 

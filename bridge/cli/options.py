@@ -117,9 +117,12 @@ def stacked(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
 
 value_options = stacked(
     click.option(
-        "--value-from", callback=cents_of_option, metavar="AMOUNT", help="Worth so much or more, such as 1100.50."
+        "--value-from",
+        callback=cents_of_option,
+        metavar="AMOUNT",
+        help="Only a value of this much or more, such as 1100.50.",
     ),
-    click.option("--value-to", callback=cents_of_option, metavar="AMOUNT", help="Worth so much or less."),
+    click.option("--value-to", callback=cents_of_option, metavar="AMOUNT", help="Only a value of this much or less."),
 )
 
 

@@ -60,7 +60,7 @@ def list_users(invocation: Invocation, as_json: bool) -> None:
 
 @users.command()
 @click.argument("email")
-@click.option("--name", required=True, help="As it stands in the audit trail.")
+@click.option("--name", required=True, help="As it appears in the audit trail.")
 @click.option("--role", type=ROLES, default="operator", show_default=True, help="What the person may do.")
 @click.option("--account", "accounts", multiple=True, metavar="NAME", help="Only this account; may be repeated.")
 @json_option

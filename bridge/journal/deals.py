@@ -176,16 +176,14 @@ def old_page(
     return ids, ids[-1] if len(ids) == limit else None
 
 
-def empty(connection: Connection, ids: Collection[int], before_ms: int) -> int:
-    """Empty the keys of these rows, as far as no delivery has worked on them since then; return their number."""
-    old = (deals.c.id.in_(ids), deals.c.updated_ms < before_ms)
-    return connection.execute(update(deals).where(*old).values(key=None)).rowcount
+def empty(connection: Connection, ids: Collection[int], before_ms: int, *, full_only: bool) -> int:
+    """Empty these rows, as far as no delivery has worked on them since then; return their number.
 
-
-def empty_of_person(connection: Connection, ids: Collection[int], before_ms: int) -> int:
-    """Leave of these old rows what makes no deal twice, and nothing that leads to their customer."""
+    With `full_only` their keys, otherwise all that leads to their customer; what makes no deal twice stays.
+    """
     old = (deals.c.id.in_(ids), deals.c.updated_ms < before_ms)
-    return connection.execute(update(deals).where(*old).values(**_OF_PERSON, subject="")).rowcount
+    values = {"key": None} if full_only else {**_OF_PERSON, "subject": ""}
+    return connection.execute(update(deals).where(*old).values(values)).rowcount
 
 
 def old_contacts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -94,16 +95,31 @@ def pause(connection: Connection, name: str, reason: str, now_ms: int) -> None:
 NOTICES = ("destination.paused", "destination.circuit_open")  # the notices that resuming a destination closes
 
 
-def resume(connection: Connection, name: str, now_ms: int) -> int:
-    """Send to a destination again, with a closed circuit; return how many lines were waiting for it.
+class Resumed(NamedTuple):
+    lines: int
+    """How many lines waited for the destination."""
+    is_probed: bool = False
+    """Whether the first delivery goes alone: its answer closes the circuit, and the others follow."""
 
-    Waiting deliveries get all their attempts again: a removed integration was not the fault of their payloads.
+
+def resume(connection: Connection, name: str, now_ms: int, *, with_probe: bool = False) -> Resumed:
+    """Send to a destination again: all that waits for it is due at `now_ms`.
+
+    With `with_probe` an open circuit is closed by an answer, else at once. Deliveries that waited for a pause get all
+    their attempts again: a removed integration was not the fault of their payloads.
     """
     lock_all(connection)
-    closed = {"state": "closed", "failures": 0, "failed_subject": None, "several": False, "opens": 0, "until_ms": 0}
-    query = update(destinations).where(destinations.c.name == name)
-    connection.execute(query.values(**closed, paused_ms=None, paused_reason=None))
-    notices.apply(connection, [Resolved(code, name) for code in NOTICES], now_ms)
+    before = load(connection).get(name, Destination(name))
     c = deliveries.c
     held = update(deliveries).where(c.destination == name, HELD, c.due_ms.is_not(None))
-    return connection.execute(held.values(due_ms=now_ms, waiting=None, forgiven=c.attempts)).rowcount
+    connection.execute(held.values(forgiven=c.attempts))
+    waiting = update(deliveries).where(c.destination == name, c.due_ms.is_not(None), c.waiting.is_not(None))
+    lines = connection.execute(waiting.values(due_ms=now_ms, waiting=None)).rowcount
+    is_probed = with_probe and lines > 0 and before.paused_ms is None and before.state != "closed"
+    closed = {"state": "closed", "failures": 0, "failed_subject": None, "several": False, "opens": 0, "until_ms": 0}
+    circuit = {"state": "open", "until_ms": now_ms} if is_probed else closed
+    query = update(destinations).where(destinations.c.name == name)
+    connection.execute(query.values(**circuit, paused_ms=None, paused_reason=None))
+    over = NOTICES[:1] if is_probed else NOTICES
+    notices.apply(connection, [Resolved(code, name) for code in over], now_ms)
+    return Resumed(lines, is_probed)

@@ -18,7 +18,7 @@ from bridge.model import NoticeLevel
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A problem for the operator: its description (`detail`) and the advice (`mend`)."""
+    """A problem for the operator: `detail` describes it, `mend` says how to fix it."""
 
     code: str
     about: str
@@ -29,7 +29,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class StoredNotice:
-    """A row of `notices`; `detail` and `mend` are `Message.to_json()`; older versions stored sentences."""
+    """A row of `notices`. `detail` and `mend` hold `Message.to_json()`, or a sentence of an older version."""
 
     id: int
     code: str

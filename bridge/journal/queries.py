@@ -167,6 +167,15 @@ def find_event(connection: Connection, reference: str) -> Row | None:
     return found[0] if found else None
 
 
+def destinations_of(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, str]:
+    """Return the destination of each of these deliveries."""
+    found: dict[int, str] = {}
+    for start in range(0, len(delivery_ids), 500):
+        of = deliveries.c.id.in_(delivery_ids[start : start + 500])
+        found |= dict(connection.execute(select(deliveries.c.id, deliveries.c.destination).where(of)).all())
+    return found
+
+
 def deliveries_of(connection: Connection, event_id: int) -> list[Row]:
     return _rows(connection, select(deliveries).where(deliveries.c.event_id == event_id).order_by(deliveries.c.id))
 

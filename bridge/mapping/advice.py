@@ -102,7 +102,7 @@ def of_syntax(text: str, position: int, token: str, *, number: bool) -> Message:
         (dollar, N_("a name has no $; write {right}"), dollar and dollar[1]),
         (commas, N_("a dot leads to a field; write {right}"), commas and ".".join(commas.groups())),
         (bare.startswith("="), N_("an expression has no = before it; write {right}"), bare.lstrip("= ")),
-        (sign == ";", N_("nothing stands behind an expression; delete the ;"), None),
+        (sign == ";", N_("nothing may follow an expression; delete the ;"), None),
         (
             re.search(r"\{[^{}]*\}", text),
             N_("a text with values in braces is a template: {{template: {right}}}"),
@@ -112,7 +112,7 @@ def of_syntax(text: str, position: int, token: str, *, number: bool) -> Message:
         (sign and sign in _CURLY, N_("write a text between straight quotes, '...'"), None),
         ("R$" in text, N_("write {right}"), f"brl({path[0] if path else 'x'})"),
         (re.fullmatch(r"\d+([.,]\d+)?", bare), N_("a fixed value is written {{text: '{right}'}}"), bare),
-        (number, N_("a number stands between backticks: {right}"), _number_at(text, position)),
+        (number, N_("write a number between backticks: {right}"), _number_at(text, position)),
         (
             single and assigned,
             N_("write == to compare, and the number between backticks: == {right}"),
@@ -126,8 +126,8 @@ def of_syntax(text: str, position: int, token: str, *, number: bool) -> Message:
         (sign == "?", _CHOOSE, None),
         (sign == "+" and "'" in text, _JOIN, None),
         (sign and sign in "+-*/%", _NO_ARITHMETIC, None),
-        (sign == "#", N_("a comment stands outside of the quotes"), None),
-        (sign == ".", N_("a name stands on both sides of a dot"), None),
+        (sign == "#", N_("put a comment outside of the quotes"), None),
+        (sign == ".", N_("write a name on both sides of a dot"), None),
         (" " in bare and _WORDS_ALONE.fullmatch(bare), N_("a fixed text is written {{text: {right}}}"), _quoted(bare)),
     ):
         if holds:

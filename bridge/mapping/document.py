@@ -103,9 +103,9 @@ def _position_of(text: str, index: int) -> Position:
 
 
 _PROBLEMS = (
-    ("mapping values are not allowed", N_("a colon stands where none can stand")),
+    ("mapping values are not allowed", N_("a colon is where none is allowed")),
     ("found unexpected end of stream", N_("a quote is never closed")),
-    ("could not find expected ':'", N_("a key has no colon behind it")),
+    ("could not find expected ':'", N_("a key has no colon after it")),
     ("expected ',' or ']'", N_("a [ is never closed, or a comma is missing")),
     ("expected ',' or '}'", N_("a { is never closed, or a comma is missing")),
     ("expected <block end>", N_("this line does not fit the block above it")),
@@ -123,11 +123,11 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -
     lines = text.splitlines()
     line = lines[spot.line - 1] if spot.line <= len(lines) else ""
     if line[spot.column - 1 : spot.column] == "\t":
-        findings.error(spot, "yaml.tab", N_("a tab stands here; indent YAML with spaces"))
+        findings.error(spot, "yaml.tab", N_("there is a tab here; indent YAML with spaces"))
         return
     if hash_spot := _cut_in_braces(error, lines, spot):
         what = N_(
-            "a # behind a space begins a comment, so the braces are never closed; close them before it, or put the "
+            "a # after a space begins a comment, so the braces are never closed; close them before it, or put the "
             "text in quotes"
         )
         findings.error(hash_spot, "yaml.syntax", what)
@@ -194,7 +194,7 @@ def _hint(problem: str, line: str, spot: Position) -> Message:
         hint = N_("name a family, such as PAYMENT_*")
         hint = hint if "events:" in line else N_("put a text that begins with * in quotes")
     elif problem.startswith("could not find expected ':'"):
-        hint = N_("write a colon and a space behind the key")
+        hint = N_("write a colon and a space after the key")
     elif re.search(r"'<scalar>'|cannot start any token|but found '\||but got '[\[{]'", problem):
         hint = N_("put the whole value in quotes")
     return Message(hint)
@@ -210,7 +210,7 @@ def _with_plain_spaces(text: str, findings: Findings) -> str:
         quoted = any(text.count(quote, line_start, start) % 2 for quote in "\"'")
         if quoted or "#" in text[line_start:start]:
             return match[0]
-        what = N_("{sign} stands here; write an ordinary space")
+        what = N_("this is {sign}; write an ordinary space")
         findings.nonsense(_position_of(text, start), "yaml.invisible", what, sign=invisible(match[0]))
         return " " * len(match[0])
 

@@ -191,7 +191,7 @@ _TYPES = {
     "array": N_("a list"),
     "object": N_("an object"),
     "null": N_("nothing"),
-    "expref": N_("an expression behind &"),
+    "expref": N_("an expression after &"),
     "array-number": N_("a list of numbers"),
     "array-string": N_("a list of texts"),
 }
@@ -329,14 +329,14 @@ def _why(error: exceptions.ParseError, text: str, position: int) -> Message:
     token = str(error.token_value or "")
     facts: dict[str, Any] = {"expression": shown(text)}
     if not token:
-        return Message(N_("expression {expression} ends too early; something is missing behind it"), facts)
+        return Message(N_("expression {expression} ends too early; something is missing after it"), facts)
     if isinstance(error, exceptions.LexerError) and token.startswith("'"):
-        return Message(N_("expression {expression} has a text that is never closed; write ' behind it too"), facts)
+        return Message(N_("expression {expression} has a text that is never closed; write ' after it too"), facts)
     hint = advice.of_syntax(text, position, token, number=bool(re.match(r"-?\d", token)))
     facts |= {"token": shown(token), "hint": hint}
     if isinstance(error, exceptions.LexerError):
         return Message(N_("expression {expression} has a character it can't have there: {token}; {hint}"), facts)
-    return Message(N_("expression {expression} has {token} where it can't stand; {hint}"), facts)
+    return Message(N_("expression {expression} has {token} where it is not allowed; {hint}"), facts)
 
 
 def _depth(tree: dict[str, Any]) -> int:

@@ -134,7 +134,7 @@ def _rows(document: Document, holder: Path, depth: int) -> tuple[Row, ...]:
 
 
 def _paths(document: Document, holder: Path) -> list[Path]:
-    """Return the paths of the conditions of a list, or of the one that stands there."""
+    """Return the path of each condition of a list; where there is no list, the path of the condition itself."""
     return [(*holder, at) for at in range(document.length(*holder))] or [holder]
 
 

@@ -85,7 +85,7 @@ def doubt(path: FieldPath, entities: frozenset[str] | None, *, alone: bool = Tru
         if root in FIELDS[ENVELOPE]:
             own = [f"{one}.{root}" for one in sorted(entities or ()) if root in FIELDS.get(one, ())]
             facts["right"] = either([_written((ENVELOPE, *path)), *own[:1]])
-            what = N_("{name} stands in the envelope; write {right}")
+            what = N_("{name} is in the envelope; write {right}")
         elif entities is None and len(path) > 1:
             what = N_("{name} is no object that the bridge knows; it is there if the event carries it")
         else:

@@ -318,7 +318,7 @@ def build_condition(node: Node, findings: Findings) -> Condition | None:
     elif kind == "field":
         return _compare(entries, operators, findings)
     elif operators:
-        what, code = N_("{operator} compares a field and can't stand with {kind}"), "condition.operator"
+        what, code = N_("{operator} compares a field and can't be used with {kind}"), "condition.operator"
         facts = {"operator": operators[0], "kind": kind}
         if not kind:
             what, code = N_("{operator} needs field: beside it, the value to compare"), "condition.field_missing"

@@ -94,10 +94,10 @@ def _check_constant(node: dict[str, Any], expression: Expression, findings: Find
     if kind == "pipe" and _is_constant(children[1]):
         text = expression.text.strip()
         right = re.sub(r"(?<!\|)\|(?!\|)", "||", text) if len(expression.text) < 80 else "||"
-        what = N_("the part behind | is the value, whatever the part before it gives; for 'or else' write {right}")
+        what = N_("the part after | is the value, whatever the part before it gives; for 'or else' write {right}")
         findings.nonsense(expression, "expression.always_same", what, right=right)
     elif kind == "or_expression" and _is_constant(children[0]) and children[0].get("value") not in _EMPTY:
-        what = N_("a fixed value stands before ||, so the part behind it is never used; write the fixed value last")
+        what = N_("a fixed value stands before ||, so the part after it is never used; write the fixed value last")
         findings.nonsense(expression, "expression.always_same", what)
     elif kind == "literal" and isinstance(node["value"], str) and "" != node["value"] == expression_in(node["value"]):
         what = N_("in quotes {path} is a text; write {path} without quotes for its value")
@@ -146,7 +146,7 @@ def _check_comparison(word: str, left: Part, right: Part, expression: Expression
     fixed = [part.node["value"] for part in (left, right) if part.node["type"] == "literal"]
     literal = next((value for value in fixed if isinstance(value, str)), None)
     if "list" in kinds and (literal is not None or kinds & {"number", "text", "date"}):
-        what = N_("a list is never equal to one value; write | [0] behind the list, or contains(list, value)")
+        what = N_("a list is never equal to one value; write | [0] after the list, or contains(list, value)")
         findings.warning(expression, "expression.never_equal", what)
     elif word in _ORDERS:
         _check_order(kinds, literal, expression, findings)
@@ -166,7 +166,7 @@ def _why_never_equal(kinds: set[str | None], literal: str | None, fixed: list[An
         number = f"'{fixed[0] if fixed else '...'}'" if literal is None else _bare_number(literal)
         return Message(what, {"right": number})
     if "boolean" in kinds and literal is not None:
-        return Message(N_("true and false stand between backticks: `true`"))
+        return Message(N_("write true and false between backticks: `true`"))
     if "date" in kinds and literal is not None and (iso := _iso_day(literal)) != literal:
         return Message(N_("Asaas writes a date as 2026-12-01; write {right}"), {"right": f"'{iso or '2026-12-01'}'"})
     return ""

@@ -102,15 +102,15 @@ _TEXTS = frozenset({Shape.TEXTS, Shape.EVENTS})
 _WANTED = {
     Shape.BOOLEAN: N_("true or false"),
     Shape.CONDITION: N_("a condition such as {field: payment.value, at_least: 50}"),
-    Shape.CONDITIONS: N_("a list of conditions, one behind each dash"),
+    Shape.CONDITIONS: N_("a list of conditions, one after each dash"),
     Shape.FIELDS: N_("lines such as nome: customer.name"),
     Shape.LOOKUP: N_("pairs such as {PIX: Pix}"),
     Shape.PATHS: N_("pairs such as {payment.value: 10}"),
     Shape.FETCHED: N_("pairs such as {customer: samples/customer_pf.json}"),
     Shape.VALUES: N_("pairs such as {nome: Cliente Teste}"),
     Shape.FUNNEL: N_("lines such as stage: {text: Nova}"),
-    Shape.ROUTES: N_("a list of routes, one behind each dash"),
-    Shape.TESTS: N_("a list of tests, one behind each dash"),
+    Shape.ROUTES: N_("a list of routes, one after each dash"),
+    Shape.TESTS: N_("a list of tests, one after each dash"),
     Shape.EXPRESSION: N_("an expression such as payment.value"),
 }
 
@@ -158,8 +158,8 @@ def unique_pairs(block: Node | None, findings: Findings) -> list[tuple[Scalar, N
         if before is key:
             pairs.append((key, value))
             continue
-        what = N_("key {key} stands on line {before} and again on line {line}; keep one")
-        what = N_("key {key} stands twice on line {line}; keep one") if before.line == key.line else what
+        what = N_("key {key} is on line {before} and again on line {line}; keep one")
+        what = N_("key {key} is on line {line} twice; keep one") if before.line == key.line else what
         findings.error(key, "key.duplicate", what, key=shown(key.text), before=before.line, line=key.line)
     return pairs
 

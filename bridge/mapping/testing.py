@@ -236,7 +236,7 @@ def parts_of(mapping: Mapping, results: Sequence[CaseResult]) -> list[Part]:
     leaves = [(1, "installments: first")] if mapping.installments == "first" else []
     leaves += [(one.line, one.text) for one in comparisons_of(mapping.filter)]
     for line, text in leaves:
-        for side, what in ((True, N_("{condition} (holds)")), (False, N_("{condition} (says no)"))):
+        for side, what in ((True, N_("{condition} (holds)")), (False, N_("{condition} (does not hold)"))):
             found.append((line, "condition", Message(what, {"condition": text}), (line, text, side) in seen))
     sent = {key for result in results for key in (*result.payload, *result.funnel)}
     fields = (*mapping.fields, *mapping.funnel.fields)

@@ -144,7 +144,7 @@ def remove_account(journal: Journal, actor: Actor, now_ms: int, name: str) -> No
 
 
 def without_mapping(names: Iterable[str], mappings: Iterable[Mapping]) -> list[str]:
-    """Return the accounts to which no mapping that is on listens: nothing of them goes to Clint.
+    """Return the accounts without a mapping that is on: none of their events go to Clint.
 
     None while no mapping is on at all: then it is not about one account.
     """
@@ -176,7 +176,7 @@ def add_destination(
         freed = 0
         if before != url:
             # Due when every worker knows the URL: another one would defer it again.
-            freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S))
+            freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S)).lines
         audit.note(connection, actor, "destination.changed" if before else "destination.added", name, now_ms)
     return before is None, freed
 
@@ -207,11 +207,11 @@ STRANGE = (
         url="https://functions-api.clint.digital/endpoints/integration/",
     ),
 )
-"""What a person is told of a URL that is none of Clint's integrations."""
+"""The warning about a URL that is none of Clint's integrations."""
 
 
 def strange_url(settings: Settings, url: str) -> tuple[Message, Message] | None:
-    """Return what a person is told of a URL before it is stored, STRANGE or None.
+    """Return the warning about a URL before it is stored: STRANGE or None.
 
     Where private addresses are allowed, as in a trial, every URL is right.
     """

@@ -11,6 +11,7 @@ from bridge.failpoints import failpoint
 from bridge.journal import Journal, audit, destinations, events, lanes, queries, retention, statistics
 from bridge.journal.audit import Actor
 from bridge.journal.deliveries import set_first_due
+from bridge.journal.destinations import Resumed
 from bridge.journal.queries import DeadFilter
 from bridge.journal.schema import deliveries as table
 from bridge.journal.schema import events as event_table
@@ -66,7 +67,7 @@ def retry(
 def discard(
     journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None, dead_by_ms: int | None = None
 ) -> DeliveryState:
-    """Take a delivery out, which frees its line; return the state before.
+    """Discard a delivery, which frees its line; return the state before.
 
     With `dead_by_ms` only one that has been dead since then. Raises NotFound, IllegalTransition, ChangedMeanwhile.
     """
@@ -166,12 +167,12 @@ def pause(journal: Journal, name: str, reason: str | Message, now_ms: int, *, by
         destinations.pause(connection, name, message(reason).to_json(), now_ms)
 
 
-def resume(journal: Journal, name: str, now_ms: int, *, by: Actor | None = None) -> int:
-    """Send to a destination again; return how many lines waited. Raises NotFound."""
+def resume(journal: Journal, name: str, now_ms: int, *, by: Actor | None = None) -> Resumed:
+    """Send to a destination again; where its circuit is open, one delivery goes first. Raises NotFound."""
     with journal.database.write() as connection:
         _known(connection, name)
         _note(connection, by, "destination.resumed", name, now_ms)
-        return destinations.resume(connection, name, now_ms)
+        return destinations.resume(connection, name, now_ms, with_probe=True)
 
 
 def _note(connection: Connection, by: Actor | None, action: str, about: str | int, now_ms: int, **detail: str) -> None:

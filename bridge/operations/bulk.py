@@ -1,7 +1,7 @@
 """Retries, replays or discards many deliveries as one job, which another process takes over where its own one ends.
 
 An item is changed at most once: each change looks, in its own transaction, whether the item is still as it was when
-the job began. So whoever takes a job over may go through items again whose change was committed before the kill.
+the job began. So the process that takes a job over may repeat items whose change was committed before the kill.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def run(
         try:
             lanes |= _change(journal, job, place, clock_ms())
         except ChangedMeanwhile:
-            pass  # by this job before a kill, or by somebody else: it needs nothing more
+            pass  # this job (before a kill) or somebody else changed it: nothing is left to do
         except JournalError:
             raise
         except BridgeError as error:
@@ -194,7 +194,7 @@ def take_over(
     wake: Callable[[Iterable[int]], None],
     stopping: threading.Event,
 ) -> int:
-    """Go on with the jobs whose process has ended; return how many ended here."""
+    """Continue the jobs whose process has ended; return how many ended here."""
     ended, runner = 0, uuid4().hex
     while not stopping.is_set():
         with journal.database.read() as connection:
@@ -223,12 +223,12 @@ def jobs_about(
     return found
 
 
-# ---------------------------------------------------------------- what came of it
+# ---------------------------------------------------------------- the outcome
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the items of a job until now."""
+    """The outcome of a job's items until now."""
 
     delivered: int = 0
     under_way: int = 0
@@ -236,7 +236,7 @@ class Outcome:
     filtered: int = 0
     discarded: int = 0
     left: int = 0
-    """As before: the job has not come to them, was stopped before, or they could not be changed."""
+    """Unchanged: the job has not reached them, was stopped before, or could not change them."""
     dead: Counter[str] = field(default_factory=Counter)
     """Failed again, by reason code."""
     not_sent: list[int] = field(default_factory=list)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from bridge.alerts.plan import BROKEN, HELD, REFUSED, UNHEARD
+from bridge.alerts.plan import BROKEN, HELD, OVERLAP, REFUSED, UNHEARD
 from bridge.asaas.webhooks import KEY_REFUSED
 from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, MappingRefused
 from bridge.journal import causes, destinations, notices, queries
@@ -19,12 +19,12 @@ from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding, Severity
 from bridge.model import NoticeLevel
 from bridge.operations.accounts import without_mapping
-from bridge.operations.overlaps import OVERLAP, groups
+from bridge.operations.overlaps import groups
 from bridge.runtime import Runtime
 
 PAUSED, CIRCUIT = destinations.NOTICES
 UNSET, NO_TOKEN = "destination.not_set", "destination.no_token"
-SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, REFUSED, UNHEARD})
+SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, REFUSED, UNHEARD, OVERLAP})
 """Notices of what has a cause of its own here; they are for alerts and for the command line."""
 _DIED_OF_PAUSE = frozenset({"delivery.attempts_spent", "clint.removed", "clint.url", "destination.paused"})
 _DIED_OF_CIRCUIT = frozenset({"delivery.attempts_spent"})
@@ -91,7 +91,7 @@ def find_causes(
     accounts: Collection[str] | None = None,
     names: Collection[str] | None = None,
 ) -> list[Cause]:
-    """Return the causes that stand: what does not end by itself first, then the largest.
+    """Return the open causes: those that do not end by themselves first, then the largest.
 
     A person may see only some accounts: then their notices, and the destinations of their mappings, are given. Without
     them everything counts.
@@ -124,7 +124,7 @@ def find_causes(
         if accounts is None or name in accounts:
             warning = NoticeLevel.WARNING
             found.append(Cause(Kind.UNHEARD, UNHEARD, name, level=warning, told=_of(told, UNHEARD, name)))
-    found += _overlaps(runtime, accounts)
+    found += [replace(one, told=_of(told, OVERLAP, one.about)) for one in _overlaps(runtime, accounts)]
     found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]
     is_said = {(one.code, one.about) for cause in found for one in cause.told}
     for notice in told:
@@ -153,13 +153,21 @@ def _overlaps(runtime: Runtime, accounts: Collection[str] | None) -> list[Cause]
     ]
 
 
+def unseen_overlaps(runtime: Runtime) -> dict[str, list[str]]:
+    """Return the mappings that meet others, with those; without the ones that a person has seen and leaves so."""
+    with runtime.journal.database.read() as connection:
+        known = causes.noted(connection)
+    seen = {key for key, one in known.items() if one.seen_by}
+    return {one.about: (one.answer or "").split(" ") for one in _overlaps(runtime, None) if one.key not in seen}
+
+
 def _of(told: Collection[StoredNotice], *codes_and_about: str) -> tuple[StoredNotice, ...]:
     *codes, about = codes_and_about
     return tuple(one for one in told if one.code in codes and one.about == about)
 
 
 def _of_destination(one: Destination, dead: list[Cause]) -> tuple[Cause, list[Cause]]:
-    """Return the cause of a destination that takes nothing, and the failed deliveries that died of something else."""
+    """Return the cause of a destination that takes nothing, and the failed deliveries with another cause."""
     is_paused = one.paused_ms is not None
     codes = _DIED_OF_PAUSE if is_paused else _DIED_OF_CIRCUIT
     of_it = tuple(cause for cause in dead if cause.about == one.name and cause.code in codes)
@@ -185,7 +193,7 @@ def facts_of(connection: Connection, cause: Cause, accounts: Collection[str] | N
 
 
 def note_causes(runtime: Runtime) -> None:
-    """Write down which causes stand now, where the rows do not say so."""
+    """Store which causes are open now, where their rows do not say so."""
     with runtime.journal.database.read() as connection:
         standing = find_causes(runtime, connection)
         if not causes.is_news(standing, causes.noted(connection)):

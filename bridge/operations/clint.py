@@ -1,4 +1,4 @@
-"""What a Clint account has against what destinations and mappings say: token, origins, stages, users, fields, deals.
+"""Checks of a Clint account against destinations and mappings: token, origins, stages, users, fields, deals.
 
 Nothing here changes anything in Clint.
 """
@@ -37,7 +37,7 @@ log = logger(__name__)
 NEW_DAYS = 30
 """Doubled deals are looked for among those that were created in these days."""
 MOST_DOUBLED = 20
-"""So many doubled keys are listed for an origin."""
+"""At most this many doubled keys are listed for an origin."""
 TAB = {"contact": N_("contact"), "organization": N_("organization"), "deal": N_("deal")}
 _NUMBERS = frozenset({"NUMBER", "INTEGER", "DECIMAL", "CURRENCY", "MONEY"})
 _DATES = frozenset({"DATE", "DATETIME", "DATE_TIME"})
@@ -131,7 +131,7 @@ def _uses(mappings: Sequence[Mapping], setup: Setup, wanted: set[str]) -> Iterat
 
 
 def _origins(clint: ClintDirectory, wanted: dict[str, str], uses: list[_Use], *, is_whole: bool) -> Iterator[Check]:
-    """Tell each origin with its stages, and which destinations and mappings use it."""
+    """Return each origin with its stages, and the destinations and mappings that use it."""
     for id_, (name, stages) in sorted(clint.origins.items(), key=lambda one: folded(one[1][0])):
         leading = [one for one, origin in sorted(wanted.items()) if clint.named_origins(origin) == [id_]]
         users = sorted({use.mapping.name for use in uses if id_ in _origin_ids(use, clint)})
@@ -324,7 +324,7 @@ def _doubled_key(label: str, key: str, ids: list[str], ours: set[str], facts: di
         "key": key if _OF_ASAAS.fullmatch(key) else "…",
         "mine": ", ".join(mine),
     }
-    what = N_("{field} {key} stands in several deals: {ids}")
+    what = N_("{field} {key} is in several deals: {ids}")
     mend = (
         N_("compare them in Clint and remove the one that is not needed; the bridge writes to {mine}")
         if mine
@@ -345,7 +345,7 @@ def _written(open_journal: Callable[[], Journal], ids: list[str]) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Suspects:
-    """Deals of which a list or a notice says that they carry one key."""
+    """Deals with one key, by a list or a notice."""
 
     destination: str
     key_field: str

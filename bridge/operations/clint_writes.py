@@ -1,4 +1,4 @@
-"""A test that writes a contact and a deal into Clint, finds out what only a real account can show, and removes both.
+"""A test that writes a contact and a deal into Clint, observes how the account behaves, and removes both.
 
 Questions: does Clint keep the field with the key, how soon do lists and filters show a deal, does the name of a deal
 rename its contact, does an update keep the fields that it does not name, are tags taken.
@@ -29,7 +29,7 @@ def try_writes(
     appears_s: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Check]:
-    """Make a contact and a deal, find out what only a real account can show, and remove both.
+    """Make a contact and a deal, yield the checks of what Clint did with them, and remove both.
 
     Both are removed too where it stops in between; a check says what could not be removed.
     """
@@ -150,12 +150,12 @@ class _Trial:
         if contact is None or tag not in contact.tags:
             return check(
                 label,
-                N_("Clint takes a tag and the contact does not show it"),
+                N_("Clint accepts a tag, but the contact does not show it"),
                 State.WARNING,
                 N_("take the tags out of the mappings"),
                 "api.tags",
             )
-        return check(label, N_("Clint takes them"))
+        return check(label, N_("Clint accepts them"))
 
     def remove(self) -> Message | None:
         """Remove the deal and the contact; return why something may be left."""

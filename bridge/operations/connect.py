@@ -1,4 +1,4 @@
-"""Connects an Asaas account by its key: whose it is, a name for it, its webhook, and the way from there to the door.
+"""Connects an Asaas account by its key: finds its owner, registers its webhook and checks the way to the door.
 
 Each step stands alone: one that fails leaves what the others did.
 """

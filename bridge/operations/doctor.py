@@ -22,7 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from bridge import __version__
 from bridge.alerts import send
-from bridge.alerts.plan import UNHEARD
+from bridge.alerts.plan import DIVIDE, OVERLAP, SAME_EVENTS, UNHEARD
 from bridge.alerts.send import Result
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL
@@ -44,7 +44,7 @@ from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import NoticeLevel
 from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url, strange_url, without_mapping
-from bridge.operations.overlaps import OVERLAP, groups
+from bridge.operations.overlaps import groups
 from bridge.runtime import Runtime
 from bridge.settings import (
     DEFAULT,
@@ -73,7 +73,7 @@ class Check:
     """What to do; empty where nothing is."""
     code: str
     about: str = ""
-    """The account, destination or mapping that it is about, where the console has a page to change it."""
+    """The account, destination or mappings that it is about, where the console has a page to change them."""
 
 
 def check(
@@ -237,7 +237,7 @@ def clint_api(directory: Directory) -> tuple[Check, ClintDirectory | None]:
     except ClintApiFailed as error:
         mend, code = _API_FAULTS.get(error.kind, (error.hint or _AGAIN, "api.away"))
         return check(CLINT_TOKEN, error.what, State.WRONG, mend, code), None
-    what = N_("Clint takes it, and the plan has the API; origins: {number}")
+    what = N_("Clint accepts it, and the plan has the API; origins: {number}")
     return check(CLINT_TOKEN, what, number=len(origins)), ClintDirectory(origins)
 
 
@@ -325,18 +325,15 @@ def mapping_files(read: Sequence[ParseResult], mappings: Sequence[Mapping]) -> C
     if not enabled:
         what, mend = N_("none is enabled, so nothing is sent"), N_("see: bridge mappings show")
         return check(name, what, State.WRONG, mend, "none_enabled")
-    return check(name, ", ".join(enabled))
+    return replace(check(name, ", ".join(enabled), code="mapping.on"), about=" ".join(enabled))
 
 
 def overlapping(mappings: Iterable[Mapping], setup: Setup) -> Iterator[Check]:
     """Warn of mappings that send the same events to the same place."""
     for mapping, others in groups(mappings, setup):
         names = [one.other.name for one in others]
-        what = N_("sends events to Clint that are also sent by: {others}")
-        mend = N_("switch off those that are not needed (enabled: false), or divide them by a filter")
-        found = check(
-            N_("mapping {mapping}"), what, State.WARNING, mend, OVERLAP, mapping=mapping.name, others=", ".join(names)
-        )
+        facts = {"mapping": mapping.name, "others": ", ".join(names)}
+        found = check(N_("mapping {mapping}"), SAME_EVENTS, State.WARNING, DIVIDE, OVERLAP, **facts)
         yield replace(found, about=" ".join((mapping.name, *names)))
 
 
@@ -399,7 +396,7 @@ def redis(version: str) -> Check:
 def redis_away(error: BaseException) -> Check:
     if refused := refused_certificate(error):
         what = N_("its certificate is refused: {error}")
-        mend = N_("where nobody can stand between, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL")
+        mend = N_("where nobody can intercept it, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL")
         return check("redis", what, State.WRONG, mend, "redis.certificate", error=refused)
     if isinstance(error, ResponseError):
         what = N_("takes no writes, got {error}")
@@ -423,7 +420,7 @@ def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterato
     name = N_("encryption")
     if not runtime.settings.bridge_encryption_key:
         mend = N_("to switch it on, make BRIDGE_ENCRYPTION_KEY with `bridge db new-key`")
-        what = N_("off: personal data stands in the journal as it came")
+        what = N_("off: personal data is in the journal as it came")
         yield check(name, what, State.FINE, mend, "encryption.off")
         return
     try:
@@ -487,7 +484,7 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
     yield disk(str(data), shutil.disk_usage(there).free)
     yield mapping_files(read_directory(directory, runtime.setup), mappings)
     for name in without_mapping(settings.accounts, mappings):
-        what = N_("no mapping that is on listens to it: nothing of it goes to Clint")
+        what = N_("no mapping that is on listens to it: none of its events go to Clint")
         mend = N_("copy a mapping with the line `account: {account}`, or switch one on; see: bridge mappings list")
         yield check(N_("account {account}"), what, State.WARNING, mend, UNHEARD, account=name)
     yield from overlapping(mappings, runtime.setup)
@@ -539,7 +536,7 @@ def _lacking(runtime: Runtime, api: ClintApi, mappings: Sequence[Mapping], clint
 
 
 MOST_NAMED = 10
-"""So many stages and fields that Clint lacks are named."""
+"""At most this many missing stages and fields are named."""
 
 
 def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -> Iterator[Check]:
@@ -565,7 +562,7 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
         mend = N_("is a worker running? its log says why (task.failed)")
         yield check(N_("tasks"), N_("late: {tasks}"), State.WARNING, mend, "task.failing", tasks=", ".join(late))
     for one in open_notices:
-        if one.code == UNHEARD:  # a check of its own says it
+        if one.code in {UNHEARD, OVERLAP}:  # a check of its own says it
             continue
         facts = {"number": one.id, "about": one.about, "detail": read_message(one.detail)}
         state = _BY_LEVEL[NoticeLevel(one.level)]

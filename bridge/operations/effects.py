@@ -1,4 +1,4 @@
-"""What a changed mapping would make of the last events, beside what the active one makes of them. Changes nothing.
+"""Compares the payloads of a changed mapping with those of the active one, for the last events. Changes nothing.
 
 It takes bodies from the journal and objects of Asaas from the cache alone: nobody waits for Asaas while saving. What
 reads an object that is not there counts as unknown, never as a guess.
@@ -57,7 +57,7 @@ class Effect:
     moves: tuple[Affected, ...] = ()
     """Those that would go to another destination."""
     unknown: int = 0
-    """Those of which the cache has too little to tell whether they would go."""
+    """Those whose outcome is not known, because the cache lacks an object."""
     keys: dict[str, list[Affected]] = field(default_factory=dict)
     """The keys of the payload that would change, each with the events in which."""
 
@@ -68,7 +68,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What one mapping makes of one event."""
+    """The outcome of one event in one mapping."""
 
     sent: bool | None = False
     """None: not known."""
@@ -100,7 +100,7 @@ def _listens(mappings: Iterable[Mapping], event: str) -> bool:
 def effect_of(runtime: Runtime, before: Mapping | None, after: Mapping) -> Effect:
     """Return what saving `after` in the place of `before` (None: a new mapping) would change."""
     if not after.enabled and not (before and before.enabled):
-        # Switched off, both send nothing: what would change is told as if they were on.
+        # Both send nothing while they are off: the comparison takes them as switched on.
         before, after = before and replace(before, enabled=True), replace(after, enabled=True)
     sides = [one for one in (after, before) if one is not None]
     with runtime.journal.database.read() as connection:

@@ -51,7 +51,7 @@ class Unheard(StrEnum):
 class Outcome:
     mapping: str
     before: DeliveryState | None
-    """The state of the mapping's delivery of the event that stands."""
+    """The state of the mapping's current delivery of the event."""
     after: DeliveryState
     destination: str
     reason: str
@@ -167,7 +167,7 @@ def _outcome(new: NewDelivery, last: Row | None) -> Outcome:
 @dataclass(frozen=True, slots=True)
 class Conditions:
     seen: Sequence[dict[str, Any]] = ()
-    """Each with line, text, value, passed (None where the verdict stood before its turn) and depth."""
+    """Each with line, text, value, passed (None if the verdict was reached before it) and depth."""
     needs_asaas: bool = False
     """Whether the filter needs objects of the Asaas API that were not fetched."""
     problem: str = ""

@@ -108,7 +108,7 @@ _EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a mapping made of an event, beside what was to be expected."""
+    """The outcome of an event in a mapping, with the expected one."""
 
     event: str
     event_id: int | None
@@ -130,9 +130,9 @@ class StepResult:
     payment_ids: tuple[str, ...] = ()
     lines: Sequence[Line] = ()
     reasons: Sequence[Problem] = ()
-    """Why it was skipped, or what kept it from its end."""
+    """Why the step was skipped or did not end."""
     stops: str = ""
-    """Why the other steps would wait in vain, as a message id with {step}."""
+    """Why the other steps can't succeed, as a message id with {step}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class LifeListener(Protocol):
         """Show the events; return whether any of it was new."""
 
     def ends(self, result: StepResult) -> None:
-        """Show what a step came to."""
+        """Show the result of a step."""
 
 
 @dataclass(slots=True)
@@ -422,9 +422,9 @@ class Life:
                     expected = Message(N_("the event"))
                     destination = mapping.destination(name)
                     lines.append(Line(name, None, mapping.name, destination, expected, seen, Verdict.NOT_CONFIRMED))
-        stops = "" if course.seen else N_("not begun, because no event of the step “{step}” came")
+        stops = "" if course.seen else N_("not started, because no event of the step “{step}” came")
         if held := held_back(course.seen):
-            stops = N_("not begun, because a destination of the step “{step}” is paused")
+            stops = N_("not started, because a destination of the step “{step}” is paused")
             reasons = [held]
         elif course.unfinished:
             hint = N_("check that a worker runs (bridge up, or bridge worker), and see: bridge events show {event}")
@@ -569,7 +569,7 @@ class Life:
         if not wanted:
             return {}, None
         if clint is None:
-            what = N_("Clint took the payload, which does not prove a deal")
+            what = N_("Clint accepted the payload, which does not prove a deal")
             return {}, Problem("trial.deal_not_looked_at", Message(what), Message(N_("set CLINT_API_TOKEN")))
         directory = self._runtime.clint_directory or Directory(clint)
 

@@ -3,7 +3,8 @@
 Changes nothing but the notices about the webhook, which is looked at too.
 
 Asaas lists charges by customer and reference, and customers by name, e-mail, document and reference. It finds no
-charge by the number of its invoice.
+charge by the number of its invoice, and maybe no customer by a part of the name: the journal's customers are found by
+parts of words.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from stdnum.br import cnpj, cpf
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, hook_url
 from bridge.errors import BridgeError, JournalError
+from bridge.journal import customers, search
 from bridge.journal.search import digits, words
 from bridge.operations.backfill import events_for_charge
 from bridge.operations.reconcile import BEHIND, Compared, compare_with_journal
@@ -38,7 +40,7 @@ Customer: TypeAlias = Mapping[str, Any]
 
 
 class By(StrEnum):
-    """What a text may be at Asaas."""
+    """The ways in which Asaas can find a text."""
 
     CHARGE = "charge"
     CUSTOMER = "customer"
@@ -66,7 +68,7 @@ class Sending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundCharge:
-    """A charge of Asaas, and what became of it here."""
+    """A charge of Asaas with its events in the journal."""
 
     compared: Compared
     customer: Customer
@@ -90,7 +92,7 @@ class LookUp:
 
 
 def searches(text: str) -> list[By]:
-    """Return what the text is looked up as; nothing for a text that Asaas finds nothing by.
+    """Return the ways to look a text up; none for a text that Asaas can't search by.
 
     >>> [by.value for by in searches("maria@example.com")], searches("evt_1&2")
     (['email'], [])
@@ -118,7 +120,8 @@ def look_up(runtime: Runtime, account: str, text: str) -> LookUp:
     found: dict[str, tuple[Charge, Customer]] = {}
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lookup") as pool:  # a person waits
         asked = pool.submit(_webhooks, client)
-        for charges in pool.map(lambda by: _charges(client, pool, by, text, result), result.looked_by):
+        own = _own_customers(runtime, account, text) if By.NAME in result.looked_by else []
+        for charges in pool.map(lambda by: _charges(client, pool, by, text, result, own), result.looked_by):
             for charge, customer in charges:
                 found.setdefault(str(charge.get("id")), (charge, customer))
     public_url, hooks = runtime.settings.bridge_public_url, asked.result()
@@ -149,10 +152,18 @@ def sending(ours: Sequence[Webhook], names: Collection[str]) -> Sending:
     return Sending.SWITCHED_OFF if has_all(ours) else Sending.NOT_SUBSCRIBED
 
 
+def _own_customers(runtime: Runtime, account: str, text: str) -> list[Customer]:
+    """Return the account's customers of the journal whose names have all words of the text, or their beginnings."""
+    with runtime.journal.database.read() as connection:
+        refs = [one for one in search.look_up(connection, text).subjects if one[0] == account]
+        known = customers.load(connection, refs[:MOST_CUSTOMERS])
+    return [{"id": id_, "name": one.name} for (_account, id_), one in sorted(known.items())]
+
+
 def _charges(
-    client: AsaasClient, pool: ThreadPoolExecutor, by: By, text: str, result: LookUp
+    client: AsaasClient, pool: ThreadPoolExecutor, by: By, text: str, result: LookUp, own: Sequence[Customer]
 ) -> list[tuple[Charge, Customer]]:
-    """Return charges with their customers."""
+    """Return charges with their customers; those of `own` come first where the text is a name."""
     if by is By.CHARGE:
         charge = client.get_object("payment", text)
         return _with_customers(client, pool, [charge] if charge else [])
@@ -162,7 +173,9 @@ def _charges(
         customer = client.get_object("customer", text)
         return _charges_of(client, pool, [customer] if customer else [], result)
     value = digits(text).upper() if by is By.DOCUMENT else text
-    return _charges_of(client, pool, _listed(client, "/customers", {_OF_CUSTOMERS[by]: value}), result)
+    found = _listed(client, "/customers", {_OF_CUSTOMERS[by]: value})[:MOST_CUSTOMERS]
+    all_found = {one.get("id"): one for one in (*(own if by is By.NAME else ()), *found)}
+    return _charges_of(client, pool, list(all_found.values()), result)
 
 
 def _with_customers(
@@ -175,12 +188,11 @@ def _with_customers(
 
 
 def _charges_of(
-    client: AsaasClient, pool: ThreadPoolExecutor, customers: Sequence[Customer], result: LookUp
+    client: AsaasClient, pool: ThreadPoolExecutor, found: Sequence[Customer], result: LookUp
 ) -> list[tuple[Charge, Customer]]:
-    some = customers[:MOST_CUSTOMERS]
-    lists = list(pool.map(lambda one: _listed(client, "/payments", {"customer": str(one.get("id"))}), some))
-    result.customers += [customer for customer, charges in zip(some, lists, strict=True) if not charges]
-    return [(charge, customer) for customer, charges in zip(some, lists, strict=True) for charge in charges]
+    lists = list(pool.map(lambda one: _listed(client, "/payments", {"customer": str(one.get("id"))}), found))
+    result.customers += [customer for customer, charges in zip(found, lists, strict=True) if not charges]
+    return [(charge, customer) for customer, charges in zip(found, lists, strict=True) for charge in charges]
 
 
 def _listed(client: AsaasClient, path: str, params: dict[str, str | int]) -> list[dict[str, Any]]:

@@ -10,9 +10,6 @@ from itertools import combinations
 from bridge.mapping import Mapping, Setup
 from bridge.mapping.lint import may_divide, shared_events
 
-OVERLAP = "mapping.overlap"
-"""The code of mappings that send the same events, as lint has it."""
-
 
 class Meeting(StrEnum):
     """Where the same events of two mappings meet in Clint, the surest first."""
@@ -88,7 +85,7 @@ def groups(mappings: Iterable[Mapping], setup: Setup) -> Groups:
 
 def _compare(enabled: list[Mapping], setup: Setup) -> Groups:
     met: dict[str, list[Overlap]] = {one.name: [] for one in enabled}
-    for one, other in combinations(enabled, 2):  # what one meets of the other, the other meets of it
+    for one, other in combinations(enabled, 2):  # an overlap holds for both mappings
         for found_here in overlaps(one, [other], setup):
             if not found_here.divided:
                 met[one.name].append(found_here)

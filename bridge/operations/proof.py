@@ -26,7 +26,7 @@ from bridge.pipeline.wanted import Wanted
 
 
 class Verdict(StrEnum):
-    """What a look at Clint, or a step of a test charge, came to, the strongest last."""
+    """The verdict of a look at Clint or of a test step, the strongest last."""
 
     SKIPPED = "skipped"  # not tried
     FILTERED = "filtered"  # nothing was to be sent, and nothing was: no deal was looked for
@@ -69,7 +69,7 @@ class Code(StrEnum):
 
     @property
     def verdict(self) -> Verdict:
-        """What this finding comes to."""
+        """The verdict of this finding."""
         if self in {Code.SEEN, Code.KEPT}:
             return Verdict.PROVED
         return Verdict.CONTRADICTED if self is Code.DIFFERS else Verdict.NOT_CONFIRMED

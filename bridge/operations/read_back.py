@@ -38,7 +38,7 @@ log = logger(__name__)
 LOOKS = 4
 BATCH = 20
 SLOWER = 4
-"""Each wait is so many times as long as the one before."""
+"""Each wait is this many times as long as the one before."""
 OLDEST_MS = 2 * 24 * 3_600_000
 """Older deliveries are left alone: a token that is set after weeks must not cause thousands of requests."""
 NOT_SEEN = "delivery.not_seen"
@@ -68,7 +68,7 @@ def read_origins(urls: Mapping[str, str], directory: Directory) -> Origins:
 def sent_deliveries(
     connection: Connection, account: str, subject: str, active: Sequence[ActiveMapping], origins: Origins
 ) -> dict[int, Sent | Written]:
-    """Return what is known of each delivery of a customer, newest first, for `read_back_deal`."""
+    """Return the deliveries of a customer, newest first, for `read_back_deal`."""
     rows = deliveries.sent_to(connection, account, subject)
     told = {row.id: wanted for row in rows if row.payload and (wanted := read_payload(row.payload))}
     found: dict[int, Sent | Written] = {**_sent(connection, rows, told, active)}

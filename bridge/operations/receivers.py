@@ -20,12 +20,12 @@ from bridge.model import NoticeLevel
 from bridge.operations.accounts import MAKE_KEY
 from bridge.settings import Settings
 
-MOST_NAME = 60
+MOST_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a receiver wants to be told."""
+    """The alerts that a receiver wants."""
 
     areas: Collection[str] = ()
     """Empty: all."""
@@ -100,7 +100,7 @@ def remove_receiver(journal: Journal, actor: Actor, now_ms: int, id_: int) -> st
 
 
 def send_trial(journal: Journal, settings: Settings, clock_ms: Callable[[], int], receiver: Receiver) -> list[Result]:
-    """Send a test message to a receiver, keep how it fared, and return the result of each of its addresses."""
+    """Send a test message to a receiver, store the result, and return that of each of its addresses."""
     message = send.trial(settings.bridge_language)
     urls = settings.bridge_alert_urls if receiver.is_environment else [receiver.url or ""]
     allow_private = receiver.is_environment or settings.bridge_allow_private_destinations

@@ -179,7 +179,7 @@ def compare_with_journal(account: str, journal: Journal, charge: Mapping[str, An
 
 
 GOES_ON_WITHIN_S = 3600
-"""A run that was interrupted longer ago starts anew."""
+"""A run that was interrupted longer ago starts again."""
 
 
 Finding = dict[str, Any]

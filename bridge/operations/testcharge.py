@@ -285,7 +285,7 @@ class TestCharge:
             if self._show.sees_deal():
                 self.verdict = Verdict.PROVED
             else:
-                what = N_("Clint took the payload, which does not prove a deal")
+                what = N_("Clint accepted the payload, which does not prove a deal")
                 hint = N_("look in Clint's Históricos, or set CLINT_API_TOKEN")
                 self._blame("trial.deal_not_looked_at", what, hint)
         else:
@@ -387,7 +387,7 @@ class TestCharge:
             self._blame(found.code, deal_message(self.detail), reason.todo)
 
     def _read_back(self, clint: ClintApi) -> Finding:
-        """Return what the deals of the test's deliveries come to."""
+        """Return the finding about the deals of the test's deliveries."""
         runtime = self._runtime
         active, now_ms = runtime.mappings.current(), runtime.clock_ms()
         directory = runtime.clint_directory or Directory(clint)
@@ -400,11 +400,11 @@ class TestCharge:
         by_webhook: list[Finding] = []
         for one in sent:
             is_proved = any(found.code is Code.SEEN for found in by_webhook)
-            # Of what a later delivery may have changed one proof is enough.
+            # One proof is enough for deals that a later delivery may have changed.
             if not isinstance(one, Written) and not (is_proved and one.until_ms):
                 by_webhook.append(read_back_deal(clint, directory, one, now_ms))
         findings += [strongest(by_webhook)] if by_webhook else []
-        # Proved is the charge only if each of its deals is.
+        # The charge is proved only if each of its deals is.
         return max(findings, key=lambda found: list(Verdict).index(found.code.verdict), default=Finding(Code.NONE))
 
     def _blame(self, code: str, what: str | Message, mend: str | Message, **facts: object) -> None:

@@ -16,7 +16,7 @@ from bridge.journal.users import User, UserRole, UserState
 from bridge.messages import N_
 from bridge.settings import LEAST_PASSWORD
 
-NAME_LENGTH = 40
+NAME_LENGTH = 120
 _MOST_PASSWORD = 200
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
 
@@ -70,7 +70,7 @@ def change(
 
 
 def set_enabled(journal: Journal, by: Actor, now_ms: int, id_: int, *, enabled: bool) -> None:
-    """Let a person in again, or end their sessions and their link and let them in no more."""
+    """Let a person in again, or block them: end their sessions and their link."""
     with journal.database.write() as connection:
         user = find(connection, id_)
         if (user.state is not UserState.DISABLED) is enabled:
@@ -100,7 +100,7 @@ def accept(journal: Journal, link: str, password: str, address: str, now_ms: int
     """Set the password that the person of the link chose, which uses the link up and ends their sessions."""
     with journal.database.read() as connection:
         if users.by_link(connection, link, now_ms) is None:
-            raise LinkSpent  # before the hash, which costs a stranger nothing and the bridge much
+            raise LinkSpent  # before the hash, which takes long: a stranger must not cause many
     hashed = password_hash(password)
     with journal.database.write() as connection:
         user = users.use_link(connection, link, now_ms)
@@ -139,7 +139,7 @@ def _set_password(connection: Connection, user: User, hashed: str, address: str,
     users.change(connection, user.id, password=hashed, state=UserState.ACTIVE.value)
     by = Actor(f"{user.role} {user.name}", address)
     audit.note(connection, by, "user.password_set", user.key, now_ms)
-    if user.seen_ms is not None:  # whoever was never here has no session
+    if user.seen_ms is not None:  # a person who never signed in has no session
         audit.note(connection, by, audit.ALL_ENDED, user.key, now_ms)
 
 

@@ -61,7 +61,7 @@ class WebhookResult:
 
 
 def not_taken(names: Collection[str]) -> Message:
-    """Return what to do about events that Asaas may not take; empty without any."""
+    """Return the advice about events that Asaas may not accept; empty without any."""
     what = N_("Asaas may not have {events}; correct the name, or take it out of the mapping")
     return message(what, events=", ".join(sorted(names))) if names else Message("")
 
@@ -151,7 +151,7 @@ def _apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
 
 
 def _changes(planned: WebhookPlan, before: Webhook) -> tuple[dict[str, Any], list[Message]]:
-    """Return the fields to change by Asaas's names, and what becomes of the webhook."""
+    """Return the fields to change, by Asaas's names, and a summary of the changes."""
     wanted, had = planned.wanted, set(before.events)
     changes: dict[str, Any] = {}
     done = []

@@ -23,7 +23,7 @@ from bridge.pipeline.claims import BUSY_S, ClaimedRows, Ended, lost, postponed
 from bridge.pipeline.wanted import Wanted
 
 _MAY_APPEAR = N_(
-    "the answer to a create was lost, and Clint does not show the contact; in {seconds} s it is looked for again"
+    "the answer to a create was lost, and Clint does not show the contact; the bridge looks for it again in {seconds} s"
 )
 
 

@@ -501,7 +501,7 @@ class _Sending:
 
 
 _DEAL_MAY_APPEAR = N_(
-    "the answer to a create was lost, and Clint shows no deal with this key; in {seconds} s it is looked for again"
+    "the answer to a create was lost, and Clint shows no deal with this key; the bridge looks again in {seconds} s"
 )
 _DONE = {
     "clint.deal_created": N_("deal {deal} was created: stage {stage}, status {status}"),

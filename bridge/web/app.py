@@ -78,7 +78,7 @@ class _Places:
         if environ[BUSY] and "text/html" in environ.get("HTTP_ACCEPT", ""):
             return self._app(environ, start_response)
         if environ[BUSY]:
-            # Thousands of these may wait before an event from Asaas, so that each must cost very little.
+            # Thousands of these requests may wait before an event from Asaas, so each must cost little.
             start_response("503 Service Unavailable", list(_BUSY_HEADERS))
             return [_BUSY_BODY]
         leave = partial(self._leave, is_stranger)
@@ -143,7 +143,7 @@ def _refuse_busy() -> None:
 
 def _bridge_error(error: BridgeError) -> Response:
     log.warning("request.refused", code=error.code, status=error.http_status, error=str(error))
-    # The answer does not hold what the database said; the log does.
+    # The log has the words of the database; the answer does not.
     message = default_text(JournalError) if isinstance(error, JournalError) else str(error)
     response = _answer(error.http_status, error.code, message, error)
     if isinstance(error, ConsoleBusy):

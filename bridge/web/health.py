@@ -21,7 +21,7 @@ from bridge.runtime import Runtime
 from bridge.wakeups import redis_problem
 
 READY_FOR_S = 1.0
-"""How long an answer of `/readyz` is used again: it writes into the journal, and anybody may ask."""
+"""`/readyz` repeats an answer for this long: it writes into the journal, and anybody may ask."""
 OPENAPI = Path(__file__).with_name("openapi.json").read_bytes()
 
 health = Blueprint("health", __name__)
@@ -76,7 +76,7 @@ class Readiness:
         return {"ready": True}
 
     def _tasks(self) -> dict[str, Any]:
-        # The door works without the tasks: that they are late does not make the bridge unready.
+        # The door works without the tasks: late tasks do not make the bridge unready.
         with self._runtime.journal.database.read() as connection:
             return {"ready": True, "late": jobs.late_tasks(connection, self._runtime.clock_ms())}
 

@@ -29,7 +29,7 @@ log = logger(__name__)
 
 SLOW_S = 0.05
 REUSED_S = 5.0
-"""Gauges that took longer than SLOW_S to read are used again for so long, so that a scraper can't slow the bridge."""
+"""Slow gauges (longer than SLOW_S) are reused for this long, so that a scraper can't slow the bridge."""
 
 metrics = Blueprint("metrics", __name__)
 

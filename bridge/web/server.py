@@ -31,7 +31,7 @@ log = logger(__name__)
 CONNECTIONS = 4_000
 OTHER_FILES = 256
 SILENT_S = 30
-"""A connection that carries nothing for so long is closed."""
+"""The server closes a connection that is idle for this long."""
 STOP_WITHIN_S = 15.0
 ROOM_BYTES = MAX_BODY_BYTES + 64 * 1024
 """A little more than a body may have, so that the door gives the answer 413."""

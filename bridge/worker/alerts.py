@@ -26,6 +26,7 @@ from bridge.logs import logger
 from bridge.mapping import Mapping as MappingFile
 from bridge.mapping import ParseResult, Severity
 from bridge.operations.accounts import without_mapping
+from bridge.operations.causes import unseen_overlaps
 from bridge.operations.webhooks import apply_notices
 from bridge.pipeline.active_mappings import MappingFiles
 from bridge.runtime import Runtime
@@ -61,6 +62,7 @@ class AlertSetup:
     mappings: Callable[[], Iterable[MappingFile]] = tuple
     faults: Callable[[int], Problems] = lambda _now_ms: {}
     unheard: Callable[[], Iterable[str]] = tuple
+    overlaps: Callable[[], Mapping[str, Sequence[str]]] = dict
     send: Callable[..., list[Result]] = alert_send.send_all
 
     @classmethod
@@ -75,6 +77,7 @@ class AlertSetup:
             lambda: [item.mapping for item in runtime.mappings.current()],
             FaultCheck(runtime),
             lambda: without_mapping(runtime.accounts, (item.mapping for item in runtime.mappings.current())),
+            lambda: unseen_overlaps(runtime),
         )
 
 
@@ -117,7 +120,7 @@ def _receivers(connection: Connection, setup: AlertSetup) -> list[Receiver]:
 
 
 def _notice_problems(journal: Journal, setup: AlertSetup, now_ms: int) -> None:
-    unusual, faults, unheard = setup.silences(now_ms), setup.faults(now_ms), setup.unheard()
+    unusual, faults, unheard, overlaps = setup.silences(now_ms), setup.faults(now_ms), setup.unheard(), setup.overlaps()
     with journal.database.read() as connection:
         problems = alert_plan.find_problems(
             now_ms,
@@ -129,6 +132,7 @@ def _notice_problems(journal: Journal, setup: AlertSetup, now_ms: int) -> None:
             faults,
             _receivers(connection, setup),
             unheard,
+            overlaps,
         )
         known = notices.open_notices(connection, alert_plan.CODES)
         changes = alert_plan.notice_changes(problems, known)

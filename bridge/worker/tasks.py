@@ -228,11 +228,12 @@ def clear_old(journal: Journal, retention_days: int, clock_ms: Callable[[], int]
 
         full, any_event = partial(retention.old_page, full_only=True), partial(retention.old_page, full_only=False)
         with_key, of_person = partial(deals.old_page, full_only=True), partial(deals.old_page, full_only=False)
+        empty_key, empty_person = partial(deals.empty, full_only=True), partial(deals.empty, full_only=False)
         cleared = {
             "removed": _clear(journal, stopping, remove_ms, any_event, retention.remove, 0),
             "emptied": _clear(journal, stopping, before_ms, full, empty, 0),
-            "deals": _clear(journal, stopping, remove_ms, of_person, deals.empty_of_person, 0),
-            "deal_keys": _clear(journal, stopping, before_ms, with_key, deals.empty, 0),
+            "deals": _clear(journal, stopping, remove_ms, of_person, empty_person, 0),
+            "deal_keys": _clear(journal, stopping, before_ms, with_key, empty_key, 0),
             "contacts": _clear(journal, stopping, remove_ms, deals.old_contacts, deals.remove_contacts, ""),
         }
         log.info("house.cleared", **cleared)

@@ -190,7 +190,7 @@ def test_what_the_sandbox_cant_do_is_skipped_and_another_status_contradicts(site
 
 
 def test_the_table_is_printed_with_what_is_not_removed(site: Site) -> None:
-    """Where nothing comes the first step says why, the others are not begun, and a customer that stays is named."""
+    """Where nothing comes the first step says why, the others are not started, and a customer that stays is named."""
     site.bridge.asaas("answers", status=500, path="/v3/customers/", method="DELETE", times=9)
     with site.with_hook(enabled=False):
         said = site.commands.run("test-charge", "--scenario", "life", "--timeout", "1")
@@ -202,7 +202,7 @@ def test_the_table_is_printed_with_what_is_not_removed(site: Site) -> None:
     assert re.search(
         r"^Charge created +Payment created +funil +the event +the event did not come +not confirmed$", said.out, re.M
     )
-    assert said.out.count("not begun") == 2 * 6
+    assert said.out.count("not started") == 2 * 6
     assert f"not removed: customers {customer}" in said.out
     assert "webhook register" in said.out
 

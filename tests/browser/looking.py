@@ -47,6 +47,13 @@ _SCROLLING = """() => [...document.querySelectorAll('main *, .side *')].filter(o
     && (['auto', 'scroll'].includes(getComputedStyle(one).overflowX) || one.matches('.folds td, .stacks td'))
 ).map(one => one.outerHTML.slice(0, 200))"""
 """Returns what scrolls to the side, and cells of a folded table whose content is wider than they are."""
+_SQUEEZED = """() => [...document.querySelectorAll('main td')].filter(one => {
+    const text = document.createRange();
+    text.selectNodeContents(one);
+    const lines = new Set([...text.getClientRects()].map(box => Math.round(box.top)));
+    return one.clientWidth < 110 && lines.size > 4;
+}).map(one => one.outerHTML.slice(0, 200))"""
+"""Returns cells so narrow that their text stands in many short lines."""
 _RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
 _CONTRAST = "{type: 'rule', values: ['color-contrast']}"
 
@@ -148,6 +155,8 @@ class Visitor:
                 if (width == DESK) == (scheme == "light"):
                     self._screenshot(f"{name}-{self.language}-{scheme}-{width}")
                 assert self.width() <= width, f"{name} scrolls to the side at {width} pixels"
+                squeezed = self.page.evaluate(_SQUEEZED) if width == DESK else []
+                assert squeezed == [], f"a column of {name} is too narrow on a desk: {squeezed}"
                 scrolling = self.scrolling() if width == PHONE else []
                 assert scrolling == [], f"a part of {name} scrolls to the side on a phone: {scrolling}"
             # Of axe's rules only the contrast depends on the scheme.

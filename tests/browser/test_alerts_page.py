@@ -58,4 +58,4 @@ def test_a_group_is_added_tested_and_removed(chromium: Browser, url: str) -> Non
         page.go_back()
         page.locator("details.ask summary").click()
         page.get_by_role("button", name=t("Remove"), exact=True).click()
-        expect(page.get_by_text(t("Nobody is told yet"))).to_be_visible()
+        expect(page.get_by_text(t("Nobody gets alerts yet"))).to_be_visible()

@@ -82,7 +82,7 @@ def _connects_clint(me: Visitor, url: str) -> None:
     page.get_by_role("button", name=me.text("Save the URL")).click()
     page.locator("input[name=confirmed]").check()
     page.get_by_role("button", name=me.text("Send once")).click()
-    page.get_by_text(me.text("Clint took it")).wait_for()
+    page.get_by_text(me.text("Clint accepted it")).wait_for()
     page.get_by_role("link", name=me.text("All four steps")).click()
 
 

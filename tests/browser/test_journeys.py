@@ -201,7 +201,7 @@ def test_the_console_works_by_keyboard(operator: Visitor, site: Site) -> None:
 
     operator.presses(page.get_by_role("link", name=t("Mappings"), exact=True))
     operator.presses(page.locator("a[href='/mappings/cobranca_paga']"))
-    operator.types(page.get_by_label(t("What it is called")), "Cobrança paga vira negócio")
+    operator.types(page.get_by_label(t("Name of the mapping")), "Cobrança paga vira negócio")
     operator.presses(page.get_by_role("button", name=t("See what changes")))
     operator.presses(page.get_by_role("button", name=t("Save"), exact=True))
     expect(page.get_by_role("heading", level=1)).to_contain_text("Cobrança paga vira negócio")
@@ -240,22 +240,22 @@ def changes_a_mapping_and_goes_back(visitor: Visitor) -> None:
     """The browser's back and forward show the pages that they left, and the change waits on the mapping's page."""
     page, t = visitor.page, visitor.text
     page.goto("/mappings/cobranca_paga")
-    page.get_by_label(t("What it is called")).fill("Outro nome")
+    page.get_by_label(t("Name of the mapping")).fill("Outro nome")
     page.get_by_role("button", name=t("See what changes")).last.click()
     page.wait_for_url("**/draft/*")
     changes = page.locator(".diff .added")
     expect(changes).to_contain_text("Outro nome")
-    page.get_by_role("button", name=t("Go on editing")).click()
-    expect(page.get_by_label(t("What it is called"))).to_have_value("Outro nome")
+    page.get_by_role("button", name=t("Continue editing")).click()
+    expect(page.get_by_label(t("Name of the mapping"))).to_have_value("Outro nome")
     page.go_back()
     expect(changes).to_contain_text("Outro nome")
     page.goto("/mappings/cobranca_paga")
-    expect(page.get_by_label(t("What it is called"))).not_to_have_value("Outro nome")
-    page.get_by_role("link", name=t("Go on editing")).click()
-    expect(page.get_by_label(t("What it is called"))).to_have_value("Outro nome")
+    expect(page.get_by_label(t("Name of the mapping"))).not_to_have_value("Outro nome")
+    page.get_by_role("link", name=t("Continue editing")).click()
+    expect(page.get_by_label(t("Name of the mapping"))).to_have_value("Outro nome")
     page.go_back()
     page.get_by_role("button", name=t("Discard them")).click()
-    expect(page.get_by_role("link", name=t("Go on editing"))).to_have_count(0)
+    expect(page.get_by_role("link", name=t("Continue editing"))).to_have_count(0)
 
 
 def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
@@ -317,11 +317,11 @@ def test_only_above_a_hundred_by_the_form_and_the_keyboard(operator: Visitor, si
     expect(page.get_by_label(f"{t('Field')} 2", exact=True)).to_be_focused()
     page.get_by_role("button", name=t("Remove condition {n}", n=2)).click()
     operator.look("mapping-form-changed")
-    page.get_by_label(t("What it is called")).press("Enter")  # the key that sends a form shows what it changes
+    page.get_by_label(t("Name of the mapping")).press("Enter")  # the key that sends a form shows what it changes
 
     expect(page.get_by_role("heading", name=t("What changes for the last events"))).to_be_visible()
     expect(page.locator(".effect")).to_contain_text(
-        operator.count("{n} would no longer go", "{n} would no longer go", 1)
+        operator.count("{n} would no longer be sent", "{n} would no longer be sent", 1)
     )
     operator.look("mapping-change")
     page.locator("button[name=run]").first.click()  # today's; yesterday's where a day ends meanwhile

@@ -15,6 +15,7 @@ from bridge.journal.audit import Actor
 from bridge.journal.schema import events as event_table
 from bridge.messages import Message
 from bridge.model import DeliveryState
+from bridge.operations.users import NAME_LENGTH
 from bridge.simulator.serve import Served
 from tests.browser.looking import PHONE, Visitor
 from tests.console import finish_jobs, opened_console
@@ -22,7 +23,8 @@ from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_
 
 WORD = "W" * 90
 NAME = "w" * 40
-"""Destinations, accounts, mappings and people have at most 40 letters."""
+"""Destinations, accounts and mappings have at most 40 letters."""
+PERSON = "w" * NAME_LENGTH
 MAPPING = f"""
 description: {WORD}
 events: [PAYMENT_RECEIVED]
@@ -57,11 +59,11 @@ def pages(sqlite_url: str, tmp_path: Path) -> Iterator[tuple[str, str, list[str]
             connection.execute(event_table.update().where(event_table.c.id == id_).values(**done))
             known = search.customer_found("default", CUSTOMER, {"name": WORD, "email": f"{WORD}@example.com"})
             customers.record(connection, [known], [], NOW_MS)
-            audit.note(connection, Actor(f"operator {NAME}", WORD), "destination.paused", NAME, NOW_MS)
+            audit.note(connection, Actor(f"operator {PERSON}", WORD), "destination.paused", NAME, NOW_MS)
         browser = console.operator()
-        browser.post("/people", name=NAME, email=f"{WORD[:60]}@example.com", role="viewer")
+        browser.post("/people", name=PERSON, email=f"{WORD[:60]}@example.com", role="viewer")
         receiver = {"at-url": "json://127.0.0.1:9/a", "area": "mappings", "account": "default"}
-        browser.post("/alerts/new", {"service": "other", "name": WORD[:60], **receiver})
+        browser.post("/alerts/new", {"service": "other", "name": PERSON, **receiver})
         job = browser.post(f"/mappings/{NAME}/run", over="events").location
         finish_jobs()
         yield (

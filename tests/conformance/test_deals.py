@@ -184,10 +184,9 @@ def written(journal: Journal, key: str = "pay_1") -> StoredDeal:
 
 def cleared(journal: Journal, *, full_only: bool) -> int:
     """Empty the rows that are old enough for the first or for the second step of retention; return their number."""
-    clear = deals.empty if full_only else deals.empty_of_person
     with journal.database.write() as connection:
         ids, _ = deals.old_page(connection, OLD_MS, 0, full_only=full_only)
-        return clear(connection, ids, OLD_MS)
+        return deals.empty(connection, ids, OLD_MS, full_only=full_only)
 
 
 def kept(journal: Journal) -> tuple[str | None, str]:
@@ -225,7 +224,7 @@ def test_a_deal_that_is_claimed_meanwhile_is_left(journal: Journal) -> None:
     row = written(journal)
     assert take(journal, claim_of(delivery=9), now_ms=LATE_MS) is not None
     with journal.database.write() as connection:
-        assert deals.empty(connection, [row.id], OLD_MS) == deals.empty_of_person(connection, [row.id], OLD_MS) == 0
+        assert [deals.empty(connection, [row.id], OLD_MS, full_only=one) for one in (True, False)] == [0, 0]
 
     assert kept(journal) == ("pay_1", "cus_1")
 

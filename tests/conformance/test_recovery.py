@@ -242,10 +242,9 @@ def test_pause_and_resume_of_a_destination(journal: Journal) -> None:
         before = destinations.load(connection)["default"]
     assert (before.paused_ms, str(read_message(before.paused_reason))) == (NOW_MS, "by hand")
 
-    assert actions.resume(journal, "default", NOW_MS + 5) == 1
-    assert row_of(journal, waiting)["due_ms"] == NOW_MS + 5
-    assert row_of(journal, waiting)["waiting"] is None
-    assert row_of(journal, other)["due_ms"] == NOW_MS + 9_000
+    assert actions.resume(journal, "default", NOW_MS + 5) == (2, False)
+    for id_ in (waiting, other):
+        assert (row_of(journal, id_)["due_ms"], row_of(journal, id_)["waiting"]) == (NOW_MS + 5, None)
     with journal.database.read() as connection:
         assert destinations.load(connection)["default"].paused_ms is None
 

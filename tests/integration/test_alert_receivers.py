@@ -70,7 +70,7 @@ class Post:
             fails = url in self.broken
             if not fails:
                 self.got.setdefault(url, []).append(message)
-            results.append(Result("json", not fails, "the service did not take the message" if fails else ""))
+            results.append(Result("json", not fails, "the service did not accept the message" if fails else ""))
         return results
 
     def titles(self, name: str) -> list[str]:
@@ -191,10 +191,10 @@ def test_dead_deliveries_are_counted_for_the_accounts_of_the_receiver(journal: J
     world.round(600)
     world.round()
 
-    assert "deliveries that need a person: 3 (the destination does not take these values ×3)" in world.post.bodies(
+    assert "deliveries that need a person: 3 (the destination does not accept these values ×3)" in world.post.bodies(
         "matriz"
     )
-    assert "deliveries that need a person: 2 (the destination does not take these values ×2)" in world.post.bodies(
+    assert "deliveries that need a person: 2 (the destination does not accept these values ×2)" in world.post.bodies(
         "filial"
     )
     assert "need a person: 5" not in world.post.bodies("matriz")
@@ -237,7 +237,7 @@ def test_a_receiver_that_fails_holds_up_no_other(journal: Journal) -> None:
     world.rounds(900)
 
     assert failing == ["webhook.events default", "alerts.failing broken"]
-    assert (row.failing_ms, row.sent_ms, row.problem) == (NOW_MS, None, "the service did not take the message")
+    assert (row.failing_ms, row.sent_ms, row.problem) == (NOW_MS, None, "the service did not accept the message")
     assert world.open() == ["webhook.events default"]
     for name in ("environment", "works"):
         assert world.post.bodies(name).count("lacks events") == 1

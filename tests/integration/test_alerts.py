@@ -79,7 +79,7 @@ def test_a_thousand_dead_deliveries_are_one_message(journal: Journal) -> None:
         clock.go(15)
 
     problem, over = box.messages
-    assert "deliveries that need a person: 30 (the destination does not take these values ×30)" in problem.body
+    assert "deliveries that need a person: 30 (the destination does not accept these values ×30)" in problem.body
     assert over.title == "Asaas–Clint bridge: back to normal"
     assert open_codes(journal) == []
     with journal.database.read() as connection:
@@ -226,7 +226,7 @@ def test_a_service_that_refuses_is_named_without_its_url() -> None:
     with Peer(Reply(status=403)) as service:
         results = send([f"json://user:secret@127.0.0.1:{service.port}/x"], Message("a", "b"))
 
-    assert results == [Result("json", False, "the service did not take the message")]
+    assert results == [Result("json", False, "the service did not accept the message")]
 
 
 def test_a_server_that_is_not_there_is_said() -> None:

@@ -267,8 +267,10 @@ def test_a_period_is_replayed_after_a_look_at_who_is_affected(console: Console) 
     assert "3 under way" in browser.get(done.location).text
     again = browser.post(f"{looked.location}/replay")  # of the preview in another tab
     finish_jobs()
-    assert again.location == looked.location
-    assert "replayed already since this preview" in browser.get(again.location).text
+    after = browser.get(looked.location).text
+    assert again.location == done.location
+    assert f'href="{done.location}"' in after
+    assert [f'action="{looked.location}/replay"' in page for page in (preview, after)] == [True, False]
     assert sorted(event["replay"] for event in events_of(console.journal)) == [0, 1, 1, 1]
     for since, until, at in (("", day, "since"), (day, "2020-01-01", "until"), ("soon", day, "since")):
         wrong = browser.post("/attention/replay", since=since, until=until, mapping="cobranca")

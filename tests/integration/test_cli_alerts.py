@@ -42,7 +42,7 @@ def test_a_url_that_does_not_work_is_said(commands: Commands) -> None:
     assert said.status == 1
     assert said.out == "URL 3 (json): sent\n"
     assert said.err == (
-        "URL 1 (json): the service did not take the message\nURL 2 (nothing): apprise can't use the URL\n"
+        "URL 1 (json): the service did not accept the message\nURL 2 (nothing): apprise can't use the URL\n"
     )
 
 

@@ -249,7 +249,7 @@ def test_writes_are_tried_and_removed(bridge: Bridge) -> None:
 
     assert {one["state"] for one in found.values()} == {"fine"}
     assert found["fields that an update does not name"]["value"] == "kept"
-    assert found["tags of a contact"]["value"] == "Clint takes them"
+    assert found["tags of a contact"]["value"] == "Clint accepts them"
 
 
 def test_a_clint_that_does_otherwise(bridge: Bridge) -> None:

@@ -176,7 +176,7 @@ def test_explain_goes_on_without_asaas(commands: Commands) -> None:
         keep(journal, incoming())
     said = commands.run("mappings", "explain", "--event", "1")
 
-    assert "explained without what Asaas would say" in said.err
+    assert "explained without the data from Asaas" in said.err
     assert "paga" in said.out
 
 

@@ -9,16 +9,20 @@ import pytest
 
 from bridge.journal import Journal
 from bridge.journal.clock import system_clock_ms
+from bridge.journal.schema import destinations as destination_table
 from bridge.messages import Message, in_language
 from bridge.model import DeliveryState
+from bridge.operations import actions
 from tests.commands import Commands
 from tests.factories import owe, put_in_state, register, row_of, states
 
 
 @pytest.fixture
 def commands(tmp_path: Path) -> Commands:
-    """Give a place to run commands in."""
-    return Commands(tmp_path)
+    """Give a place to run commands in, with a destination that has a URL."""
+    commands = Commands(tmp_path)
+    commands.environ["CLINT_WEBHOOK_URL"] = "https://functions-api.clint.digital/endpoints/integration/webhook/x"
+    return commands
 
 
 def dead(journal: Journal, customer: str = "cus_1", mapping: str = "paga") -> int:
@@ -106,6 +110,31 @@ def test_retry_sends_named_deliveries_again(commands: Commands) -> None:
 
         assert (said.status, said.out, said.err) == (0, "1 delivery will be sent\n", "")
         assert states(journal) == ["pending"]
+
+
+def test_a_retry_says_what_its_destination_keeps_waiting(commands: Commands) -> None:
+    """Without a URL, paused or failing: with what to do, and as JSON by the code."""
+    with commands.journal() as journal:
+        register(journal)
+        ids = [dead(journal), dead(journal, "cus_2")]
+        put_in_state(journal, ids[1], DeliveryState.DEAD, destination="vencidas")
+        later = system_clock_ms() + 600_000
+        with journal.database.write() as connection:
+            connection.execute(destination_table.update().values(state="open", until_ms=later))
+        failing = commands.run("deliveries", "retry", *map(str, ids))
+        for id_ in ids:
+            put_in_state(journal, id_, DeliveryState.DEAD, due_ms=None)
+        actions.pause(journal, "default", "by hand", later)
+        paused = commands.run("deliveries", "retry", *map(str, ids), "--json")
+        tried = commands.run("destinations", "resume", "default")
+
+    assert failing.out.splitlines() == [
+        "deliveries that wait: 1; default fails; to try it now: bridge destinations resume default",
+        "deliveries that wait: 1; vencidas has no URL in this environment; run: bridge destinations add vencidas",
+    ]
+    assert (failing.status, failing.err) == (0, "")
+    assert [one["waits"] for one in paused.json] == ["destination.paused", "destination.not_set"]
+    assert "default takes deliveries again" in tried.out
 
 
 def test_one_refusal_stops_no_other(commands: Commands) -> None:

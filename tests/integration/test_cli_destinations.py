@@ -30,6 +30,7 @@ def test_list_says_what_is_paused_and_why(commands: Commands) -> None:
 
     assert paused.out == "default is paused; its deliveries wait until: bridge destinations resume default\n"
     assert "Clint is being set up" in said.out
+    assert "takes deliveries" in said.out, "the state of the circuit, in the words of the console"
     assert [(row["name"], row["url"], row["paused"]) for row in rows] == [
         ("default", "set", True),
         ("vencidas", "unset", False),

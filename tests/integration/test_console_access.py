@@ -12,6 +12,7 @@ import pytest
 from werkzeug.security import generate_password_hash
 
 from bridge.journal import audit
+from bridge.operations.users import NAME_LENGTH
 from bridge.web.app import create_app
 from bridge.web.console.access import SESSION_LASTS
 from bridge.web.console.signin import TRIES
@@ -517,8 +518,8 @@ def test_errors_are_pages_for_people_and_json_for_programs(console: Console, lan
 def test_a_name_that_is_too_long_is_refused_and_not_cut(console: Console) -> None:
     """At the sign-in, at its field, before the password counts as a try."""
     browser = console.browser()
-    answer = browser.sign_in(name="n" * 41)
+    answer = browser.sign_in(name="n" * (NAME_LENGTH + 1))
 
     assert answer.status_code == 422
-    assert "at most 40 characters, got 41" in answer.text
+    assert f"at most {NAME_LENGTH} characters, got {NAME_LENGTH + 1}" in answer.text
     assert browser.get("/who").status_code == 302

@@ -99,7 +99,7 @@ def test_a_test_that_does_not_arrive_is_said(console: Console) -> None:
         add(browser, broken, name="Ana", then="test", **{"at-url": "nothing://x"})
         unusable = browser.get("/alerts").text
 
-    assert "did not arrive: the service did not take the message" in said
+    assert "did not arrive: the service did not accept the message" in said
     assert "Does not arrive" in again
     assert "apprise can&#39;t use the URL" in unusable
     assert kept(console)[0].failing_ms == NOW_MS

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from bridge.alerts.plan import OVERLAP
 from bridge.clint.webhook import classify
 from bridge.crypto import new_key
 from bridge.journal import accounts as stored
-from bridge.journal import audit, jobs, revisions, users
+from bridge.journal import audit, jobs, notices, revisions, users
 from bridge.journal.audit import Actor
 from bridge.journal.users import UserRole
 from bridge.messages import Message
@@ -27,6 +28,7 @@ from bridge.simulator.serve import Served
 from bridge.web.console import layout
 from bridge.web.console.connecting import KEY_WAITS_MS
 from bridge.web.console.guide import MOST_DELIVERED
+from bridge.worker.alerts import AlertSetup, send_alerts
 from tests.charges import Calendar
 from tests.console import VIEWER, Browser, Console, finish_jobs, names, opened_console
 from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, row_of
@@ -424,7 +426,7 @@ def test_a_destination_is_added_and_nothing_is_sent(console: Console, me: Browse
     assert saved.location == "/connections/destinations/default/test"
     assert "Nothing was sent to it yet" in asked
     assert (before, len(clint.receiver.history)) == (0, 1)
-    assert "Clint took it" in sent
+    assert "Clint accepted it" in sent
     assert stored_names(console) == ([], ["default"])
     assert url not in form + asked + sent + me.get("/connections").text + me.get("/who").text
     assert INTEGRATIONS["default"] not in me.get("/connections/destinations/default/url").text
@@ -658,7 +660,7 @@ def test_a_destination_counts_as_connected_once_something_answered(console: Cons
     [
         ("https://clint.invalid/a", "Nothing answered at that address"),
         ("http://127.0.0.1:{port}/a", "Nothing answered at that address"),
-        ("{clint}/nobody", "Clint did not take it"),
+        ("{clint}/nobody", "Clint did not accept it"),
     ],
 )
 def test_a_test_that_nothing_answers_says_so(console: Console, me: Browser, url: str, says: str) -> None:
@@ -668,7 +670,7 @@ def test_a_test_that_nothing_answers_says_so(console: Console, me: Browser, url:
         tested = me.post("/connections/new-destination", name="default", url=where).location
         page = me.post(tested, body='{"email": "a@example.com"}', confirmed="on").text
 
-    assert [one for one in ("Nothing answered at that address", "Clint did not take it") if one in page] == [says]
+    assert [one for one in ("Nothing answered at that address", "Clint did not accept it") if one in page] == [says]
     assert re.findall(r"clint\.(?:dns|connection|removed)", page) == []
 
 
@@ -886,6 +888,10 @@ def test_pages_of_a_bridge_connected_here_name_no_command_and_no_variable(
             revisions.import_text(connection, name, TWICE, "file", "test", console.clock())
     console.clock.go(3)
     checked = _checked(me)
+    told = _overlaps(console)
+    for seen in re.findall(r'action="(/attention/causes/[\w-]+/seen)"', me.get("/attention").text):
+        me.post(seen)
+    left = _overlaps(console)
     me.post("/connections/destinations/filial/remove")
     asaas.faults.answers(401, path="/v3/customers")
     pages += [checked, _checked(me)]
@@ -899,8 +905,18 @@ def test_pages_of_a_bridge_connected_here_name_no_command_and_no_variable(
     pages += [me.get(path).text for path in paths]
 
     assert [names(_read(page)) for page in pages] == [set()] * len(pages)
+    assert (bool(told), left) == (True, [])  # they are over where a person says that they may stay
+    assert checked.count("A mesma cobrança outra vez") >= 4  # the mappings that are on, and those that overlap
     assert 'href="/mappings/uma/switch"' in checked or 'href="/mappings/outra/switch"' in checked
     assert {'href="/mappings/uma"', 'href="/mappings/outra"'} <= set(re.findall(r'href="/mappings/\w+"', checked))
+
+
+def _overlaps(console: Console) -> list[str]:
+    """Look for problems as a worker does, and return what the notices say of mappings that send the same events."""
+    console.clock.go(20)
+    send_alerts(console.journal, AlertSetup.from_runtime(console.runtime), console.clock)
+    with console.journal.database.read() as connection:
+        return [one.about for one in notices.open_notices(connection, [OVERLAP])]
 
 
 def _checked(me: Browser) -> str:

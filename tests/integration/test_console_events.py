@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.conditions import condition_in_words, in_words, value_in_words
-from bridge.journal import audit, retention, revisions, search
+from bridge.journal import audit, destinations, retention, revisions, search
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import destinations as destination_table
@@ -427,18 +427,23 @@ def test_what_waits_for_a_paused_destination_has_the_way_out_and_no_send_now(con
     assert f'action="{path}/resume"' not in browser.get(f"/events/{id_}").text
 
 
-def test_a_failing_destination_is_tried_with_the_delivery_at_hand(console: Console) -> None:
-    """While its circuit is open, sending at once would only put it back."""
+def test_a_failing_destination_is_tried_at_once(console: Console) -> None:
+    """While its circuit is open, sending one delivery would only put it back; the page says that one goes first."""
     id_, later = processed(console), NOW_MS + 300_000
-    delivery = owe(console.journal, event_id=id_)
+    delivery, other = owe(console.journal, event_id=id_), owe(console.journal, customer="cus_2")
     put_in_state(console.journal, delivery, DeliveryState.RETRYING, waiting=Waiting.CIRCUIT, due_ms=later)
+    put_in_state(console.journal, other, DeliveryState.RETRYING, waiting=Waiting.BACKOFF, due_ms=later)
     with console.journal.database.write() as connection:
         connection.execute(destination_table.update().values(state="open", until_ms=later))
     browser, path = console.operator(), f"/events/{id_}/deliveries/{delivery}"
     assert f'action="{path}/retry"' not in browser.get(f"/events/{id_}").text
 
-    browser.post(f"{path}/resume")
-    assert row_of(console.journal, delivery)["due_ms"] == NOW_MS
+    said = browser.post(f"{path}/resume", follow=True).text
+    assert "one delivery first; those of 2 customers follow" in said
+    assert [row_of(console.journal, one)["due_ms"] for one in (delivery, other)] == [NOW_MS] * 2
+    with console.journal.database.read() as connection:
+        circuit = destinations.load(connection)["default"]
+    assert (circuit.state, circuit.until_ms) == ("open", NOW_MS)
 
 
 def test_a_destination_without_a_url_asks_for_it_on_the_event(console: Console) -> None:

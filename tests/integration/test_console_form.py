@@ -96,7 +96,7 @@ def test_only_above_a_hundred_and_the_due_date_too(console: Console) -> None:
     page = form.press(browser, "Ver o que muda")
 
     assert page.status_code == 200
-    assert "<strong>1 deixaria de ir</strong>" in page.text
+    assert "<strong>1 deixaria de ser enviado</strong>" in page.text
     assert f'href="/events/{small}"' in page.text
     assert "Pedido 0" in page.text
     assert "22/11/2026" in page.text
@@ -455,6 +455,10 @@ def test_a_form_without_an_event_says_so_beside_the_events(console: Console) -> 
 
     assert page.status_code == 422
     assert 'id="events-fault"' in page.text
+    summary = page.text.partition('id="not-taken"')[2].partition("</div></div>")[0]
+    places = re.findall(r'href="#([\w-]+)"', summary)
+    assert places == ["when"]
+    assert 'id="when"' in page.text
 
 
 def test_a_restore_shows_first_what_it_undoes(console: Console) -> None:
@@ -467,7 +471,7 @@ def test_a_restore_shows_first_what_it_undoes(console: Console) -> None:
     save(console, TEXT.replace("contact:", "filter: {field: payment.value, at_least: 100}\n\ncontact:", 1))
     page = browser.get(f"/mappings/cobranca/restore?revision={first.id}")
 
-    assert "<strong>1 would go anew</strong>" in page.text
+    assert "<strong>1 would now be sent</strong>" in page.text
     assert '<span class="removed">-filter: {field: payment.value, at_least: 100}</span>' in page.text
     form_of(page, "/restore").press(browser, f"Restore revision {first.id}")
     assert text_of(console) == TEXT

@@ -222,7 +222,7 @@ def test_a_draft_is_not_taken_for_what_is_active(console: Console) -> None:
     for page in (draft, wrong):
         assert "Switched on" in page.text
         assert "Broken" not in page.text
-        assert "What is active stays so" in page.text
+        assert "The active text stays active" in page.text
     assert "not saved yet" not in draft.text
     assert "not saved yet" in wrong.text
 
@@ -482,7 +482,7 @@ def test_the_preview_says_what_would_come_out(console: Console, against: str) ->
 
     assert "payment.value" in page
     assert "saw" in page
-    assert "Would be sent to default" in page or "Without what Asaas would say" in page or "Could not be sent" in page
+    assert "Would be sent to default" in page or "Without the data from Asaas" in page or "Could not be sent" in page
 
 
 def test_the_preview_shows_the_deal(console: Console) -> None:

@@ -29,6 +29,7 @@ from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, start
 from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, finish_jobs, opened_console
 from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state, until
+from tests.forms import form_of
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator, ClintSimulator
 
@@ -147,7 +148,7 @@ def test_a_long_step_is_no_lost_process(console: Console) -> None:
 
 
 def test_only_so_much_is_done_at_once(console: Console) -> None:
-    """One more than allowed is refused in words, and nothing of it is noted."""
+    """One more than allowed is refused in words, nothing of it is noted, and what was typed can be sent again."""
     go = threading.Event()
 
     def waits(_task: JobContext) -> dict[str, Any]:
@@ -156,11 +157,18 @@ def test_only_so_much_is_done_at_once(console: Console) -> None:
 
     for _ in range(JOBS_AT_ONCE):
         start(console.runtime, "replay", "x", waits, {}, "Ana")
-    refused = console.operator().post("/connections/check")
+    browser = console.browser(**{"Sec-Fetch-Site": "same-origin", "Referer": "http://localhost/connections"})
+    browser.sign_in()
+    refused = browser.post("/connections/check", note="typed with care")
     go.set()
+    finish_jobs(WAIT_S)
 
     assert refused.status_code == 503
     assert "Too much at once" in refused.text
+    assert 'href="/connections">Back to the page' in refused.text
+    form = form_of(refused, "/connections/check")
+    assert form["note"] == "typed with care"
+    assert form.press(browser, "Send it again").status_code == 303
 
 
 def test_what_ended_long_ago_is_forgotten(console: Console) -> None:
@@ -237,7 +245,7 @@ def test_a_destination_is_tried_paused_and_resumed(console: Console) -> None:
 
     assert "email" in form
     assert (unsure.status_code, wrong.status_code) == (422, 422)
-    assert "Clint took it" in sent.text
+    assert "Clint accepted it" in sent.text
     assert "default is paused" in paused
     assert "Paused by Ana" in paused
     assert "default takes deliveries again" in resumed
@@ -295,7 +303,8 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     finish_jobs(WAIT_S)
     preview = browser.get(looked.location).text
     done = finished(console, browser, f"{looked.location}/bring-in")
-    again = finished(console, browser, f"{looked.location}/bring-in")
+    again = browser.post(f"{looked.location}/bring-in")  # of the preview in another tab
+    after = browser.get(looked.location).text
 
     assert "1 charge is not known as Asaas has it" in report
     assert '<svg class="bars"' in report
@@ -311,7 +320,8 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     assert "Cliente Teste 1" in preview
     assert "<dt>email</dt><dd><ins>ana@example.com</ins></dd>" in preview
     assert "1 event handed to the workers" in done
-    assert "1 came meanwhile" in again
+    assert f'href="{again.location}"' in after
+    assert [f'action="{looked.location}/bring-in"' in page for page in (preview, after)] == [True, False]
     assert today[:4] in browser.get("/reconcile").text
 
 
@@ -336,6 +346,8 @@ def test_a_charge_that_was_not_delivered_is_named(console: Console, asaas: Asaas
     before = browser.get(f"/work/{old}").text
 
     assert result["totals"]["dead"] == 1
+    assert "Complete" not in report
+    assert "1 charge did not reach Clint" in report
     assert re.findall(r'<a class="[\w-]+" href="#(\w+)">1</a>', report) == ["dead", "dead"]  # the tile and the day
     shown = report[report.index('id="dead"') :]
     assert f'href="/events/{event_id}"' in shown

@@ -541,7 +541,7 @@ def test_a_removed_integration_pauses_its_destination(world: World) -> None:
         )
         assert world.destination().paused_ms == world.clock()
 
-        assert actions.resume(world.journal, "default", world.clock()) == 2
+        assert actions.resume(world.journal, "default", world.clock()) == (2, False)
         world.run()
         assert states(world.journal) == ["delivered"] * 3
         assert [customer_of(asked) for asked in peer.asked].count(one) == 3
@@ -565,7 +565,7 @@ def test_a_gone_integration_at_the_last_try_waits_too(world: World) -> None:
 
 
 def test_a_destination_that_is_not_set_waits(world: World) -> None:
-    """Neither the environment nor the journal knows it: its work waits a minute at a time, others go on."""
+    """Neither the environment nor the journal knows it: its deliveries wait a minute at a time, others go on."""
     one, two, three = world.customers(3)
     with Peer() as peer:
         world.sends_to(default=peer.url, old=peer.url)
@@ -609,12 +609,13 @@ def test_failures_of_several_customers_open_the_circuit(world: World) -> None:
         assert (world.destination().state, world.destination().opens) == ("open", 2)
 
         answer[0] = Reply(200)
-        world.clock.go(60)
+        assert actions.resume(world.journal, "default", world.clock()) == (6, True)
+        assert {row["due_ms"] for row in rows_of(world.journal)} == {world.clock()}
         world.run(rules(in_flight=8))
+        assert len(peer.asked) == 5, "one probe, which a person did not wait for"
         assert world.destination().state == "closed"
-        for _ in range(3):
-            world.clock.go(60)
-            world.run(rules(in_flight=8))
+        world.clock.go(rules().limits.probe_s + 1)
+        world.run(rules(in_flight=8))
         assert states(world.journal) == ["delivered"] * 6
 
 

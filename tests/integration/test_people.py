@@ -11,7 +11,7 @@ from sqlalchemy import select
 from werkzeug.security import generate_password_hash
 
 from bridge.crypto import new_key
-from bridge.errors import LinkSpent, UsageError
+from bridge.errors import ForAdministrators, LinkSpent, ReadOnly, UsageError
 from bridge.journal import audit, users
 from bridge.journal.audit import Actor
 from bridge.journal.schema import audit as audit_table
@@ -191,7 +191,7 @@ ADMINISTRATORS = ("/people", "/people/1")
 
 
 @pytest.mark.parametrize(
-    ("role", "people", "change"), [("administrator", 200, 303), ("operator", 404, 303), ("viewer", 404, 403)]
+    ("role", "people", "change"), [("administrator", 200, 303), ("operator", 403, 303), ("viewer", 403, 403)]
 )
 def test_a_role_decides_what_a_person_may_do(console: Console, role: str, people: int, change: int) -> None:
     """Only administrators see who else may come in; a viewer changes nothing but the own account."""
@@ -206,11 +206,16 @@ def test_a_role_decides_what_a_person_may_do(console: Console, role: str, people
 
 
 def test_the_password_of_the_settings_is_an_administrators_and_the_viewers_is_not(console: Console) -> None:
-    """It is the first way in, and the last."""
+    """It is the first way in, and the last. The other one's page says who can give more."""
+    joined(console, role="administrator")
     viewer = console.browser()
     viewer.sign_in(VIEWER)
+    closed, refused = viewer.get("/people"), viewer.post("/connections/destinations/default/pause")
 
-    assert [console.operator().get("/people").status_code, viewer.get("/people").status_code] == [200, 404]
+    assert console.operator().get("/people").status_code == 200
+    for answer, code in ((closed, ForAdministrators.code), (refused, ReadOnly.code)):
+        assert (answer.status_code, code in answer.text) == (403, True)
+        assert "Administrator of this bridge: Bia" in answer.text
 
 
 def test_a_change_holds_from_the_next_page_on(console: Console) -> None:

@@ -22,7 +22,7 @@ from bridge.journal.search import Found, Kind
 from bridge.journal.users import UserRole
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import users as operations
-from bridge.web.console.access import FOR_SOME_ACCOUNTS, FOR_STRANGERS
+from bridge.web.console.access import FOR_ADMINISTRATORS, FOR_SOME_ACCOUNTS, FOR_STRANGERS
 from bridge.web.console.jobs import HOME
 from tests.console import Browser, Console, opened_console
 from tests.factories import (
@@ -207,14 +207,15 @@ def test_no_page_has_a_trace_of_another_account(console: Console, person: Browse
 
 
 def test_an_address_of_another_account_is_not_found(console: Console, person: Browser) -> None:
-    """As if there were nothing: 404, not 403."""
+    """As if there were nothing: 404, not 403. Pages without an object, and those of administrators, are closed."""
     known = numbers(console, "oculta")
     wrong = []
     for rule in routes(console, "GET"):
-        if rule.arguments and rule.endpoint not in {"console.static"}:
+        is_shut = rule.endpoint in FOR_ADMINISTRATORS or (not rule.arguments and rule.endpoint not in FOR_SOME_ACCOUNTS)
+        if (rule.arguments or is_shut) and rule.endpoint not in {"console.static"}:
             for path in paths(rule, known):
                 answer = person.get(path)
-                if answer.status_code not in {404, 410}:
+                if answer.status_code not in ({403} if is_shut else {404, 410}):
                     wrong.append(f"{path}: {answer.status_code}")
 
     assert wrong == []
@@ -275,7 +276,7 @@ def test_no_form_changes_anything_of_another_account(console: Console, person: B
         for path in {*paths(rule, theirs), *(paths(rule, mixed) if pieces else ())}:
             status = person.post(path, form).status_code
             is_nothing_left = status == 303 and (path == "/attention/run" or path.endswith("seen"))
-            if status not in {404, 422} and not is_nothing_left:
+            if status not in ({404, 422} if rule.arguments else {403, 404, 422}) and not is_nothing_left:
                 wrong.append(f"{path}: {status}")
 
     assert wrong == []

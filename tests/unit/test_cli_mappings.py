@@ -80,8 +80,8 @@ def test_lint_prints_path_line_column_and_the_caret(root: Path) -> None:
 
     assert result.exit_code == 1
     assert result.stdout == (
-        f"{root}/pago.yaml:9:24: expression.syntax: expression 'money(payment..value)' has '.' where it can't stand; "
-        "a name stands on both sides of a dot\n    money(payment..value)\n                  ^\n"
+        f"{root}/pago.yaml:9:24: expression.syntax: expression 'money(payment..value)' has '.' where it is not "
+        "allowed; write a name on both sides of a dot\n    money(payment..value)\n                  ^\n"
         "1 mapping: 1 error, 0 warnings, 0 notes\n"
     )
 

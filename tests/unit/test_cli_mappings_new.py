@@ -142,7 +142,7 @@ def test_person_may_take_every_default(commands: Commands) -> None:
     ("arguments", "message"),
     [
         ((), "name of the file is missing"),
-        (("x",), "no event was said; add --event"),
+        (("x",), "no event was named; add --event"),
         (("X", "--event", "PAYMENT_RECEIVED"), "a name has at most 40 lower case letters, digits, _ and -, got 'X'"),
         (
             ("x", "--event", "PAYMENT_RECIVED"),

@@ -48,10 +48,10 @@ def test_coverage_names_what_no_test_reached(commands: Commands) -> None:
 
     assert lines[2] == "no test reaches:"
     assert [line.split(maxsplit=2) for line in lines[4:-1]] == [
-        [f"{where}:1", "condition", "installments: first (says no)"],
-        [f"{where}:5", "condition", "payment.value at_least 50 (says no)"],
+        [f"{where}:1", "condition", "installments: first (does not hold)"],
+        [f"{where}:5", "condition", "payment.value at_least 50 (does not hold)"],
         [f"{where}:6", "condition", "payment.deleted (holds)"],
-        [f"{where}:6", "condition", "payment.deleted (says no)"],
+        [f"{where}:6", "condition", "payment.deleted (does not hold)"],
         [f"{where}:10", "field", "parcela"],
         [f"{where}:12", "route", "PAYMENT_OVERDUE -> vencidas"],
     ]

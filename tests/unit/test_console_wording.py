@@ -32,7 +32,7 @@ OF_ENVIRONMENT = {
 }
 """Told only where the environment sets what they are about."""
 OF_COMMANDS = {
-    "set BRIDGE_ENCRYPTION_KEY to the journal's key (old keys behind the new one, by commas)",
+    "set BRIDGE_ENCRYPTION_KEY to the journal's key (old keys after the new one, separated by commas)",
     "set CLINT_DEAL_APPEARS_S higher, such as 300, for all processes and start them again",
     "shows a new deal after {seconds:.1f} s; CLINT_DEAL_APPEARS_S is {most:g}",
     "the Redis of REDIS_URL does not answer: {why}; {hint}",

@@ -13,14 +13,13 @@ import pytest
 from flask import Flask
 
 import bridge
-from bridge.alerts.plan import UNHEARD
+from bridge.alerts.plan import OVERLAP, UNHEARD
 from bridge.errors import BridgeError
 from bridge.journal import audit
 from bridge.messages import LANGUAGES, N_, in_language
 from bridge.model import DeliveryState, Outcome
 from bridge.operations.bulk import BulkAction
 from bridge.operations.explain import Unheard
-from bridge.operations.overlaps import OVERLAP
 from bridge.operations.reconcile import FIELDS
 from bridge.web.console import events, layout, trail
 from bridge.web.console.access import Role

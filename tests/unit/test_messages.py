@@ -145,4 +145,4 @@ def test_the_reasons_of_the_system_are_said_in_the_readers_language() -> None:
 
     assert str(reasons[0]) == "no such file or directory"
     assert str(reasons[1]) == "connection refused"
-    assert texts == ["arquivo ou diretório não encontrado", "conexão recusada", "nome de máquina desconhecido", "odd"]
+    assert texts == ["arquivo ou pasta não encontrado", "conexão recusada", "nome de máquina desconhecido", "odd"]

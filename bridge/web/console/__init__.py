@@ -79,6 +79,11 @@ def init_console(app: Flask, runtime: Runtime) -> None:
         part_name=mapping_deal.part_name,
         guide_now=guide.guide_now,
     )
-    app.jinja_env.filters |= {"shown": shown, "masked": masked, "part_value": mapping_deal.part_value}
+    app.jinja_env.filters |= {
+        "shown": shown,
+        "masked": masked,
+        "part_value": mapping_deal.part_value,
+        "capital": layout.capital,
+    }
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.after_request(access.secure)

@@ -27,7 +27,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from wtforms import ValidationError
 
 from bridge.crypto import session_key
-from bridge.errors import ConsoleClosed, FormRefused, NotSignedIn, ReadOnly
+from bridge.errors import ConsoleClosed, ForAdministrators, ForAllAccounts, FormRefused, NotSignedIn, ReadOnly
 from bridge.journal import audit, users
 from bridge.journal.audit import Actor
 from bridge.journal.users import User, UserState
@@ -142,7 +142,7 @@ FOR_SOME_ACCOUNTS = FOR_STRANGERS | {
     "console.connections.resume_webhook",
     *(f"console.people.{name}" for name in ("me", "rename_me", "change_my_password", "sign_me_out")),
 }
-"""The endpoints that keep to `person.accounts`. The others do not exist for a person who may not see all accounts."""
+"""The endpoints that keep to `person.accounts`. The others are closed to a person who may not see all accounts."""
 
 
 class Role(StrEnum):
@@ -184,7 +184,7 @@ class Person:
         return self.accounts is None or account in self.accounts
 
     def may_open(self, endpoint: str) -> bool:
-        """Return whether the page exists for this person."""
+        """Return whether this person's role and accounts allow the page."""
         if self.accounts is not None and endpoint not in FOR_SOME_ACCOUNTS:
             return False
         return self.may_manage_people or endpoint not in FOR_ADMINISTRATORS
@@ -336,7 +336,11 @@ def check() -> ResponseReturnValue | None:
     if g.person is None:
         return _to_sign_in()
     if not g.person.may_open(request.endpoint):
-        raise NotFound
+        if request.endpoint in FOR_ADMINISTRATORS and not g.person.may_manage_people:
+            raise ForAdministrators
+        if request.view_args:  # the answer must not say whether another account has such a thing
+            raise NotFound
+        raise ForAllAccounts
     if changes and request.endpoint not in FOR_VIEWERS and not g.person.may_change:
         raise ReadOnly
     return None

@@ -1,4 +1,4 @@
-"""Who is told when something needs a person: receivers of alerts, each with an address, a choice and a test.
+"""Who gets an alert when something needs a person: receivers of alerts, each with an address, a choice and a test.
 
 An address is written and never shown: it is a password.
 """
@@ -22,7 +22,7 @@ from bridge.web.console.jobs import external_call
 pages = Blueprint("alerts", __name__)
 
 TEST_S = 15.0
-"""How long a page waits for a test: a process starts for it, and a mail server takes its time."""
+"""How long a page waits for a test: it starts a process, and a mail server may be slow."""
 
 
 def _receivers() -> list[Receiver]:
@@ -165,13 +165,13 @@ def _send_test(receiver: Receiver) -> None:
     except NoAnswerYet:
         layout.note("receiver.tested", receiver.name, {"outcome": "unknown"})
         layout.flash_message(
-            _("The service has not answered yet. This page shows below how the test fared."), "warning"
+            _("The service has not answered yet. This page shows below whether the test arrived."), "warning"
         )
         return
     layout.note("receiver.tested", receiver.name, {"sent": sum(one.sent for one in results), "of": len(results)})
     for one in results:
         if one.sent:
-            layout.flash_message(_("The test to {name} was sent. See that it arrived.", name=receiver.name))
+            layout.flash_message(_("The test to {name} was sent, and the service took it.", name=receiver.name))
         else:
             text = _("The test to {name} did not arrive: {problem}", name=receiver.name, problem=_(one.problem))
             layout.flash_message(text, "bad")

@@ -34,9 +34,9 @@ from bridge.web.console.lines import Line, lines
 pages = Blueprint("attention", __name__)
 
 TRAIL_READ = 500
-"""This many entries of the audit trail are searched for who fixed a cause."""
+"""The page searches this many entries of the audit trail for the person who fixed a cause."""
 TALLIED, PREVIEWED = 20, 3
-"""Of how many of the oldest events a confirmation counts what a replay would send, and of how many it shows it."""
+"""A confirmation previews the replay of this many of the oldest events, and shows this many previews."""
 MOST_REPLAYED = 1_000
 """The most events that a replay of a period takes; the preview works out each of them."""
 
@@ -50,7 +50,7 @@ class Card(NamedTuple):
     kept: Destination | None
     """The destination's row, where the cause is about a destination."""
     decisions: list[tuple[Cause, BulkAction, int]]
-    """What can be done with failed deliveries, and with how many."""
+    """The possible actions on failed deliveries, each with the number of deliveries."""
     sample: list[Line]
     anchors: list[str]
 
@@ -82,7 +82,7 @@ def index() -> ResponseReturnValue:
             _card(cause, of_cause, known.get(cause.key), kept, listening, taken, shown)
             for cause, of_cause in zip(standing, facts, strict=True)
         ]
-        # Who did what is told to people who see all accounts only.
+        # Only people who see all accounts may see who did what.
         gone = causes.resolved(connection) if person.accounts is None else []
         trail = audit.newest(connection, TRAIL_READ) if gone else []
         resolved = [(one, title_of_noted(one), _who_did(one, trail)) for one in gone]
@@ -119,7 +119,7 @@ def _card(
     taken: set[str],
     shown: Mapping[int, Line],
 ) -> Card:
-    # Several cards may be what one alert speaks of: its link leads to the first.
+    # One alert may be about several cards: its link leads to the first.
     anchors = [one for one in cause.anchors if one not in taken]
     taken.update(anchors)
     decisions = []
@@ -160,7 +160,7 @@ _TITLES = {
     Kind.CIRCUIT: N_("Destination {about} fails for several customers"),
     Kind.MAPPING: N_("The file of mapping {about} has an error and is not used"),
     Kind.REFUSED: N_("An active mapping can't run in this version"),
-    Kind.UNHEARD: N_("No mapping is on for account {about}: nothing of it goes to Clint"),
+    Kind.UNHEARD: N_("No mapping is on for account {about}: none of its events go to Clint"),
 }
 
 
@@ -184,7 +184,7 @@ def cause_title(kind: Kind, code: str, about: str, of_notice: str) -> str:
         return _("{about}: {title}", about=about, title=of_notice)
     known = reason(code)
     means = known.means if known else _("A reason that this version does not know")
-    return means[:1].upper() + means[1:]
+    return layout.capital(means)
 
 
 def concern_of(cause: Cause) -> str:
@@ -244,13 +244,13 @@ def _is_of(one: Noted, entry: dict[str, Any]) -> bool:
 
 @pages.post("/attention/causes/<place>/seen")
 def see(place: str) -> ResponseReturnValue:
-    """Write down that this person has seen a cause, for everybody else."""
+    """Note, for everybody, that this person has seen a cause."""
     return _mark(place, seen=True)
 
 
 @pages.post("/attention/causes/<place>/unseen")
 def unsee(place: str) -> ResponseReturnValue:
-    """Take back that somebody has seen a cause."""
+    """Remove the note that somebody has seen a cause."""
     return _mark(place, seen=False)
 
 
@@ -289,8 +289,8 @@ def close(id_: int) -> ResponseReturnValue:
 
 @pages.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
-    layout.flash_message(layout.resumed_words(name, freed))
+    resumed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
+    layout.flash_message(layout.resumed_words(name, resumed))
     return layout.go("console.attention.index")
 
 
@@ -298,7 +298,7 @@ def resume(name: str) -> ResponseReturnValue:
 
 
 def _chosen(decision: BulkAction, until_ms: int) -> DeadFilter:
-    """Return the filter of the deliveries that the form names and for which the decision is possible."""
+    """Return the filter of the deliveries that the form names and that the decision can change."""
     asked = request.values
     return DeadFilter(
         asked.get("code", ""),
@@ -368,7 +368,7 @@ def _previews(dead: Sequence[tuple[int, int, str]]) -> list[Preview]:
 
 @pages.post("/attention/run")
 def run() -> ResponseReturnValue:
-    """Begin to carry out a decision; it goes on when the page is left."""
+    """Start the job of a decision; it continues after the person leaves the page."""
     decision = _decision()
     chosen = _chosen(decision, layout.number(request.form.get("until_ms")) or layout.now_ms())
     with runtime.journal.database.read() as connection:
@@ -387,7 +387,7 @@ def _is_about(cause: Cause, chosen: DeadFilter) -> bool:
 
 @pages.post("/attention/replay")
 def replay() -> ResponseReturnValue:
-    """Work out what a replay of a period would change, and for whom; nothing is sent."""
+    """Preview the replay of a period: the changes, and the customers; nothing is sent."""
     form, listening = request.form, _listening()
     mapping = form.get("mapping", "")
     (since_ms, until_ms), faults = period(form, needed=True)

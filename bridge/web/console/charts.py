@@ -47,7 +47,7 @@ class Chart(NamedTuple):
 def chart(
     counts: Mapping[Any, Mapping[str, int]], verdicts: Sequence[str] = SERIES, width: float = 600, height: float = 120
 ) -> Chart:
-    """Return the chart of counts by verdict; other verdicts are no part of a bar."""
+    """Return the chart of counts by verdict; bars leave out other verdicts."""
     most = max((sum(max(0, by.get(name, 0)) for name in verdicts) for by in counts.values()), default=0)
     room = width / max(1, len(counts))
     wide = min(room * 0.75, 40.0)

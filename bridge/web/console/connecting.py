@@ -54,7 +54,7 @@ def known(values: Mapping[str, T], name: str) -> T | None:
 
 
 def took_effect() -> None:
-    """Let this process use what was changed, and the mappings that name it."""
+    """Reload the accounts, destinations and mappings of this process after a change."""
     runtime.account_store.refresh()
     with suppress(JournalError, OSError):  # a worker reads the files within seconds too
         runtime.mapping_files.import_changed()
@@ -83,7 +83,7 @@ def _opened(sealed: str) -> Pending | None:
 
 
 def _sealed(given: dict[str, Any], column: str) -> str:
-    """Encrypt what a first step was given, for the page of the second one."""
+    """Encrypt the values of a first step for the page of the second one."""
     return runtime.journal.database.keyring.encrypt(json.dumps({**given, "at_ms": runtime.clock_ms()}), column)
 
 

@@ -57,7 +57,7 @@ pages = Blueprint("connections", __name__)
 HOOK_STOPPED = ("webhook.missing", "webhook.disabled", "webhook.interrupted")
 """The notices of a webhook that sends nothing."""
 MOST_TEST = 20_000
-"""Characters of a test that is sent to a destination: far more than any mapping makes."""
+"""The most characters of a test payload: far more than any mapping makes."""
 
 
 @pages.get("/connections")
@@ -304,8 +304,8 @@ def pause(name: str) -> ResponseReturnValue:
 
 @pages.post("/connections/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
-    layout.flash_message(layout.resumed_words(name, freed))
+    resumed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
+    layout.flash_message(layout.resumed_words(name, resumed))
     return layout.go("console.connections.show")
 
 

@@ -1,4 +1,4 @@
-"""The pages of a customer and of a charge, and of what Asaas has that the journal misses."""
+"""The pages of a customer and of a charge, and of charges that Asaas has and the journal lacks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_account() -> None:
 
 
 class Outcome(NamedTuple):
-    """What a mapping made of an event, in the delivery that stands."""
+    """The outcome of an event in one mapping: its current delivery."""
 
     row: Row
     why: Why
@@ -270,7 +270,7 @@ def find() -> ResponseReturnValue:
 
 @pages.get("/charges/<account>/<id_>/bring")
 def preview(account: str, id_: str) -> ResponseReturnValue:
-    """Show the events that would be made of a charge, and what the mappings would make of them. Changes nothing."""
+    """Preview the events that a backfill would make of a charge, and their deliveries. Changes nothing."""
     g.shown_for = "console.events.index"
     if account not in runtime.asaas:
         raise NotFound
@@ -304,7 +304,7 @@ def preview(account: str, id_: str) -> ResponseReturnValue:
 
 @pages.post("/charges/<account>/<id_>/bring")
 def bring_in(account: str, id_: str) -> ResponseReturnValue:
-    """Make the events that the journal misses of a charge, and go to the last of them."""
+    """Make the events of a charge that the journal lacks, and go to the last one."""
     if account not in runtime.asaas:
         raise NotFound
     journal = runtime.journal
@@ -320,5 +320,5 @@ def bring_in(account: str, id_: str) -> ResponseReturnValue:
             about = str(stored.id)
             audit.note(connection, person.actor, "event.brought_in", about, runtime.clock_ms())
     runtime.wake({lane for _event, lane, _stored in kept})
-    layout.flash_message(_("Brought in from Asaas; the bridge takes it up in a moment."))
+    layout.flash_message(_("Brought in from Asaas; the bridge processes it in a moment."))
     return layout.go("console.events.show", id_=kept[-1][2].id)

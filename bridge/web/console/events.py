@@ -1,4 +1,4 @@
-"""The list of events, and one event: its whole way, why it went so, and what a person may do about it."""
+"""The list of events, and the page of one event: its way, the reasons, and the possible actions."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def index() -> ResponseReturnValue:
         faults=faults,
         cause=reason(wanted.dead.code) if wanted.dead else None,
         narrowed=wanted != EventFilter(accounts=person.accounts),
-        # A search is not repeated: it costs more, and what it shows is for nobody who looks over the shoulder.
+        # A search does not refresh itself: it costs more, and its result may show personal data.
         live=before is None and not wanted.text and wanted.value == ANY_VALUE,
         states=STATES,
         mappings=active if not wanted.mapping or wanted.mapping in active else [*active, wanted.mapping],
@@ -80,7 +80,7 @@ def index() -> ResponseReturnValue:
 
 
 def _wanted(connection: Connection) -> tuple[EventFilter, list[tuple[str, str]], dict[str, str]]:
-    """Return the filter of the address, without what of it was not understood.
+    """Return the filter of the address, without the parts that can't be read.
 
     First that of the lists and the search, with their texts; then what is wrong with the other fields, by their names.
     """
@@ -143,8 +143,7 @@ def _value_range() -> tuple[ValueRange, dict[str, str]]:
         try:
             found[name] = as_cents(text) if text else None
         except UsageError as error:
-            said = error.text()
-            faults[name] = f"{said[:1].upper()}{said[1:]}."
+            faults[name] = f"{layout.capital(error.text())}."
     value = ValueRange(*found.values())
     if value.low is not None and value.high is not None and value.high < value.low:
         return ANY_VALUE, {"value_to": _("The highest value is less than the lowest.")}
@@ -183,7 +182,7 @@ OUTCOMES = {
     "discarded": N_("nothing left to do"),
     "unknown": N_("no answer yet"),
 }
-"""What came of an attempt."""
+"""The outcome of an attempt."""
 
 
 class Step(NamedTuple):
@@ -195,12 +194,12 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one mapping made of the event."""
+    """The outcome of the event in one mapping."""
 
     row: Row
     why: Why
     before: str
-    """That the mapping delivered the event before this replay, which sent nothing; or an empty text."""
+    """Says that the mapping delivered the event before this replay, which sent nothing; else empty."""
     conditions: Conditions
     payload: dict[str, Any] | None
     attempts: list[Row]
@@ -297,7 +296,7 @@ def show(id_: int) -> ResponseReturnValue:
 
 
 def _place(verdict: Verdict) -> tuple[int, int]:
-    """Return where a delivery stands on the page: what needs a person, what is under way, the rest; newest first."""
+    """Return the sort key of a delivery: first those that need a person, then those under way; newest first."""
     state = verdict.row["state"]
     return 0 if state == DeliveryState.DEAD else 1 if state in _MOVING else 2, -verdict.row["id"]
 
@@ -357,16 +356,12 @@ def _standing(id_: int, delivery_id: int) -> tuple[DeliveryState, Stop | None]:
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/resume")
 def resume(id_: int, delivery_id: int) -> ResponseReturnValue:
-    """Resume the destination that a delivery waits for; of a circuit this delivery is the first to be tried."""
+    """Resume the destination that a delivery waits for."""
     _event(id_, delivery_id)
-    state, stop = _standing(id_, delivery_id)
+    _state, stop = _standing(id_, delivery_id)
     if stop is not None and stop.code in {PAUSED, CIRCUIT}:
-        freed = actions.resume(runtime.journal, stop.destination, runtime.clock_ms(), by=person.actor)
-        if stop.code == CIRCUIT and state in queries.OPEN_STATES:
-            actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
-            layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
-        else:
-            layout.flash_message(layout.resumed_words(stop.destination, freed))
+        resumed = actions.resume(runtime.journal, stop.destination, runtime.clock_ms(), by=person.actor)
+        layout.flash_message(layout.resumed_words(stop.destination, resumed))
     return layout.go("console.events.show", id_=id_)
 
 
@@ -380,7 +375,7 @@ def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
 
 @pages.get("/events/<int:id_>/replay")
 def compare(id_: int) -> ResponseReturnValue:
-    """Show what a replay would make of the event, beside what was made of it before."""
+    """Show the deliveries that a replay would make, beside those that the event has."""
     _event(id_)
     mapping = request.args.get("mapping") or None
     if mapping not in {None, *(one.name for one in layout.seen_mappings())}:

@@ -1,8 +1,8 @@
-"""What a POST leaves for the page after it, so that no POST answers with a page: a reload or the browser's back repeats
-nothing and loses no form.
+"""A POST keeps a form or a secret for the next page and redirects to it: a reload or the browser's back repeats nothing
+and loses no form.
 
-It is a form that was not taken, with what is wrong, or what a page shows for some minutes, such as a new link. It
-stands in `journal.drafts`, encrypted with a key of the session key: no row holds in clear what a person typed.
+The form is a refused one, with its faults; the secret is a text that a page shows for some minutes, such as a new
+link. `journal.drafts` keeps both, encrypted with a key of the session key.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 
 NUMBER = "form"
-"""The part of an address that names what was kept."""
+"""The part of an address that names the kept form or secret."""
 SHOWN_MS = 15 * 60_000
 """How long a page shows a secret that is shown once."""
 _COLUMN = "console.form"
@@ -34,7 +34,7 @@ Text = str | Message | BridgeError
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What was kept for the page of this request; empty for a page that a person opened by themselves."""
+    """The kept form of this request's page; empty for a page that a person opened without one."""
 
     fields: MultiDict[str, str] = field(default_factory=MultiDict)
     problem: str = ""

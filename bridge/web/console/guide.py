@@ -1,6 +1,6 @@
 """The guide of the first start on the overview: account, Clint, mapping and test charge, until all are done.
 
-What is done is read from the journal and the settings; only the dismissal of the guide is stored.
+The journal and the settings say which steps are done; only the dismissal of the guide is stored.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _EITHER = "either"
 _CONNECTIONS = ("account", "clint")
 _STEP_OF_PART = {"mappings": "mapping", "trial": "test"}
 _STEP_OF_JOB = {"connect": "account", "clint": "clint"}
-"""The kinds of work that are begun on the list of connections."""
+"""The kinds of jobs that start on the list of connections."""
 _STEP_OF_PAGE = {
     **dict.fromkeys(("connecting.new_account", "connecting.take_account"), "account"),
     **dict.fromkeys(("connecting.key_form", "connecting.take_key"), "account"),
@@ -91,7 +91,7 @@ _STEP_OF_PAGE = {
 
 
 def guide_now() -> Guide | None:
-    """Return the guide for a page of one of its steps, None for others; a page stands also where it can't be read."""
+    """Return the guide for a page of one of its steps, None for others; an error in it does not break the page."""
     if "guide" not in g:
         g.guide = None
         if _step() and g.get("person") is not None:
@@ -122,7 +122,7 @@ def current(connection: Connection) -> Guide | None:
     with_answer = layout.answering(connection, names)
     done = {
         "account": bool(with_key) and not unregistered and not unreached,
-        # One of the environment was set by who runs the bridge, with its documents at hand.
+        # The operator set an account of the environment with the documents at hand.
         "clint": bool(with_answer or runtime.settings.destinations) or (bool(names) and (proved or delivered > 0)),
         "mapping": any(one.enabled for one in fitting),
         "test": proved or (delivered > 0 and not tests),

@@ -62,7 +62,7 @@ CALLS_AT_ONCE = 3
 CALL_S = 3.0
 BEAT_S = 1.0
 ALIVE_S = 2.0
-"""A job says this often that it is alive, however long a step of it takes."""
+"""A job reports this often that it is alive, also during a long step."""
 MOST_STEPS = 500
 PREVIEWED = 50
 """How many events of a backfill are shown before a person confirms it."""
@@ -71,14 +71,14 @@ NOT_SENT_SHOWN = 50
 LISTED = 200
 """How many events or charges of a result its page lists."""
 REPORT_PORTION = 1_000
-"""A report is written and sent in portions of so many charges, or pieces of JSON."""
+"""The server sends a report in portions of this many charges or pieces of JSON."""
 
 Result = Mapping[str, Any]
 T = TypeVar("T")
 
 
 class JobContext:
-    """What a job works with, and how it reports its progress."""
+    """The runtime of a job, and the report of its progress."""
 
     def __init__(self, runtime: Runtime, id_: int, params: Mapping[str, Any], runner: str | None = None) -> None:
         self.runtime = runtime
@@ -118,7 +118,7 @@ class JobContext:
 
 
 Doing = Callable[[JobContext], Result | None]
-"""The work of a job; it returns None where it has ended the job itself, or left it to another process."""
+"""The function of a job; it returns None if it ended the job itself or left it to another process."""
 
 
 _JOBS = threading.Semaphore(JOBS_AT_ONCE)
@@ -232,19 +232,30 @@ HOME = {
     "connect": "console.connections.show",
     "clint": "console.connections.show",
 }
-"""The page from which each kind is begun."""
+"""The page that starts each kind."""
 OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial", "life"})
 """The kinds of which each job is about an account."""
 
 
-def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
+def begin(
+    kind: str,
+    about: str,
+    doing: Doing,
+    params: Mapping[str, Any],
+    runner: str | None = None,
+    preview: Job | None = None,
+) -> Response:
+    """Start a job and go to its page; the page of its preview then leads there too."""
     bridge: Runtime = current_app.extensions["bridge"]
-    return show_job(start(bridge, kind, about, doing, params, person.author))
+    id_ = start(bridge, kind, about, doing, params, person.author, runner)
+    if preview is not None:
+        with bridge.journal.database.write() as connection:
+            jobs.amend(connection, preview.id, {**(preview.result or {}), "run": id_})
+    return show_job(id_)
 
 
-def begin_bulk(kind: str, about: str, params: Mapping[str, Any]) -> Response:
-    bridge: Runtime = current_app.extensions["bridge"]
-    return show_job(start(bridge, kind, about, run_bulk, params, person.author, runner=uuid4().hex))
+def begin_bulk(kind: str, about: str, params: Mapping[str, Any], preview: Job | None = None) -> Response:
+    return begin(kind, about, run_bulk, params, uuid4().hex, preview)
 
 
 def show_job(id_: int) -> Response:
@@ -478,7 +489,7 @@ def reconcile(context: JobContext) -> Result:
 
 
 def backfill_preview(context: JobContext) -> Result:
-    """Work out what a backfill would bring in and send; nothing is changed."""
+    """Preview the events that a backfill would bring in, and their deliveries; nothing is changed."""
     runtime = context.runtime
     collected = _compare(context, collect, only=BEHIND)
     found = collected.events
@@ -540,10 +551,10 @@ def previews_now(ids: Sequence[int], mapping: str | None) -> list[Preview]:
 
 
 def replay_preview(context: JobContext) -> Result:
-    """Work out what a replay of these events through a mapping would change; nothing is changed."""
+    """Preview a replay of these events through a mapping; nothing is changed."""
     ids, found = context.params["ids"], []
     with context.runtime.journal.database.read() as connection:
-        replays = bulk.replays_of(connection, ids)  # before the previews: what is replayed meanwhile is not sent twice
+        replays = bulk.replays_of(connection, ids)  # first: an event that is replayed meanwhile is not sent twice
     for one in replay_previews(context.runtime, ids, context.params["mapping"]):
         found.append(asdict(one))
         context.update(len(found), len(ids))

@@ -23,11 +23,23 @@ from bridge import messages
 from bridge.asaas.charges import BILLING_WORDS
 from bridge.clint.webhook import asks_for_url
 from bridge.conditions import condition_in_words, in_words, value_in_words
-from bridge.errors import BridgeError, ConsoleClosed, FormRefused, JournalError, NotSignedIn
+from bridge.errors import (
+    BridgeError,
+    ConsoleClosed,
+    ForAdministrators,
+    ForAllAccounts,
+    FormRefused,
+    JournalError,
+    NotSignedIn,
+    ReadOnly,
+    UsageError,
+)
 from bridge.formats import Formats
-from bridge.journal import audit, jobs, notices, statistics
+from bridge.journal import audit, jobs, notices, statistics, users
 from bridge.journal.causes import Cause
+from bridge.journal.destinations import Resumed
 from bridge.journal.notices import StoredNotice
+from bridge.journal.users import UserRole, UserState
 from bridge.mapping import Finding
 from bridge.mapping import Mapping as ActiveMapping
 from bridge.mapping.catalogue import event_label, label_of, status_words
@@ -36,6 +48,7 @@ from bridge.messages import LANGUAGES, N_, Message, current_language, read_messa
 from bridge.model import DeliveryState
 from bridge.operations import causes
 from bridge.operations.proof import recorded_verdict
+from bridge.operations.users import NAME_LENGTH
 from bridge.reasons import deal_differences, deal_message, deal_status, notice_words, reason
 from bridge.settings import origin_of
 from bridge.web.console.access import (
@@ -102,7 +115,7 @@ class Entry:
     text: str
     icon: str
     counts: bool = False
-    """Whether the number of things that need a person stands beside it."""
+    """Whether the menu shows beside it how many things need a person."""
 
     @property
     def here(self) -> bool:
@@ -130,7 +143,7 @@ NAVIGATION = (
 
 
 def set_language() -> None:
-    """Answer programs in English, people in the language they chose, else their browser's, else Portuguese."""
+    """Choose the language: English for programs; for people their choice, their browser's or Portuguese."""
     language = "en" if request.path.startswith(PROGRAMS) else request.cookies.get(LANGUAGE)
     if language not in LANGUAGES:
         best = request.accept_languages.best_match(["pt-BR", "pt", "pt-PT", "en", "en-US", "en-GB"])
@@ -230,7 +243,12 @@ def author(text: str, *, begins: bool = False) -> str:
     if text not in AUTHORS:
         return text
     words = messages._(AUTHORS[text])
-    return f"{words[:1].upper()}{words[1:]}" if begins else words
+    return capital(words) if begins else words
+
+
+def capital(text: str) -> str:
+    """Return a text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
 
 
 def seen_mappings() -> list[ActiveMapping]:
@@ -252,12 +270,28 @@ def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValu
     if "person" not in g and error is None:  # no route was found, so nobody has looked who asks
         with suppress(JournalError):
             g.person = signed_in()
-    came_from = _came_from() if status < 500 and status != 404 else ""
+    came_from = _came_from() if status != 404 and (status < 500 or request.method == "POST") else ""
     asks_in = status in {400, 401, 403} and g.get("person") is None and _may_sign_in()
     sign_in = url_for("console.signin.form", next=came_from or None) if asks_in else ""
-    kept = _kept_form() if isinstance(error, FormRefused | NotSignedIn) else []
-    values = {"error": error, "came_from": came_from, "sign_in": sign_in, "kept": kept}
+    may_repeat = status >= 500 or isinstance(error, FormRefused | NotSignedIn | UsageError)
+    kept = _kept_form() if may_repeat else []
+    administrators = _administrators() if isinstance(error, ForAdministrators | ForAllAccounts | ReadOnly) else []
+    values = {
+        "error": error,
+        "came_from": came_from,
+        "sign_in": sign_in,
+        "kept": kept,
+        "administrators": administrators,
+    }
     return page("error.html", status, http_status=status, **values)
+
+
+def _administrators() -> list[str]:
+    """Return the names of the people who can give somebody another role or more accounts."""
+    with suppress(JournalError), runtime.journal.database.read() as connection:
+        everybody = users.everybody(connection)
+        return [one.name for one in everybody if (one.role, one.state) == (UserRole.ADMINISTRATOR, UserState.ACTIVE)]
+    return []
 
 
 def _may_sign_in() -> bool:
@@ -267,7 +301,7 @@ def _may_sign_in() -> bool:
 
 
 def _kept_form() -> list[tuple[str, str]]:
-    """Return what a person typed into a form that was not taken, to be sent again.
+    """Return the fields of a refused form, to be sent again.
 
     Nothing of a form with secrets, nor of one that another site may have made.
     """
@@ -360,7 +394,7 @@ def _titles() -> dict[str, str]:
 
 
 def answering(connection: Connection, names: Collection[str]) -> frozenset[str]:
-    """Return which of these destinations took something lately, or a person said so.
+    """Return which of these destinations accepted something lately, or are marked as right by a person.
 
     A delivery of the last 30 days, a test, a check of an origin; nothing counts from before the last change of its URL.
     """
@@ -393,8 +427,16 @@ def _has_origin(connection: Connection, name: str) -> bool:
     return False
 
 
-def resumed_words(name: str, freed: int) -> str:
-    """Return what is said of a destination that is resumed; `freed` is how many customers' deliveries waited for it."""
+def resumed_words(name: str, resumed: Resumed) -> str:
+    """Return the message about a resumed destination."""
+    freed = resumed.lines
+    if resumed.is_probed:
+        return messages.ngettext(
+            "Destination {name} is tried now, with the delivery of {n} customer.",
+            "Destination {name} is tried now: one delivery first; those of {n} customers follow once Clint takes it.",
+            freed,
+            name=name,
+        )
     if not freed:
         return messages._("Destination {name} takes deliveries again. None was waiting.", name=name)
     return messages.ngettext(
@@ -433,6 +475,7 @@ GLOBALS = {
     "STATES": STATES,
     "ROLES": ROLES,
     "BILLING_TYPES": BILLING_WORDS,
+    "NAME_LENGTH": NAME_LENGTH,
     "N_": N_,
     "_": messages._,
     "asks_for_url": asks_for_url,
@@ -452,6 +495,7 @@ GLOBALS = {
     "needing_a_person": needing_a_person,
     "ngettext": messages.ngettext,
     "notice_texts": notice_texts,
+    "notice_words": notice_words,
     "pgettext": messages.pgettext,
     "reason": reason,
     "said": said,

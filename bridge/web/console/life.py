@@ -1,4 +1,4 @@
-"""A whole life of charges in the sandbox, begun on the page of test charges; it runs as a job with a live table."""
+"""A whole life of charges in the sandbox: a job that the page of test charges starts, with a live table."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run_life(task: JobContext) -> Result:
 
 
 class LifePage:
-    """Notes what each step came to for the job's page."""
+    """Notes the result of each step for the job's page."""
 
     def __init__(self, task: JobContext) -> None:
         self._task = task

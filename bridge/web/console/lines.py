@@ -47,14 +47,14 @@ class Line(NamedTuple):
     state: str
     amount: Any
     verdicts: dict[str, str]
-    """Each mapping with the state of its delivery that stands."""
+    """Each mapping with the state of its current delivery."""
     description: str
     name: str
     """The customer's name; empty where it is not known."""
     held: Why | None
     """Why the event is on hold."""
     waits: dict[str, Why]
-    """Why each delivery that stands and is open is not delivered yet, by mapping."""
+    """Why each current, open delivery is not delivered yet, by mapping."""
 
     @property
     def customer(self) -> str:
@@ -63,7 +63,7 @@ class Line(NamedTuple):
 
 
 def event_state(event: Row, states: Collection[str]) -> str:
-    """Return the state that stands for an event and for what stands of each mapping."""
+    """Return the state of an event from the states of its mappings' current deliveries."""
     if event["state"] == EventState.RECEIVED:
         return "held" if event["hold_code"] else "received"
     return next((state for state in _FIRST_SHOWN if state in states), "unmapped")

@@ -130,7 +130,7 @@ def _listed(value: tuple[str, ...] | str) -> tuple[str, ...]:
 
 
 def sent_deal(given: MultiDict[str, str], old: Deal) -> Deal:
-    """Return what a page gives about deals; what it does not show stays as it is."""
+    """Return the deals of a page's form; values that the page does not show stay."""
     if "deal-shown" not in given:
         return old
     per, own = given.get("one_deal_per", ""), " ".join(given.get("deal-key", "").split())

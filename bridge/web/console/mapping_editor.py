@@ -75,7 +75,7 @@ def _names(clint: ClintDirectory | None) -> list[dict[str, str]]:
 def values() -> ResponseReturnValue:
     """Answer the value that each known field has in the chosen event; nothing is asked of Asaas."""
     kind, _, reference = request.form.get("against", "").partition(":")
-    # A text is seldom whole while somebody types: the active one will do.
+    # A text is seldom complete while a person types: the active one is used.
     name = request.form.get("name")
     mapping = next((one.mapping for one in runtime.mappings.current() if one.mapping.name == name), None)
     stored: list[StoredEvent] = []
@@ -151,7 +151,7 @@ def read(name: str, text: str) -> ParseResult:
 
 
 CLINT_S = 1.0
-"""The editor waits no longer for the names in Clint; they come with its next look."""
+"""The editor waits at most this long for the names in Clint; its next request gets them."""
 
 
 def known_setup() -> Setup:

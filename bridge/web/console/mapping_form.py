@@ -1,4 +1,4 @@
-"""The form of a mapping: what its page shows beside each control, and the form that a person sends back."""
+"""The form of a mapping: the values and hints of each control, and the form that a person sends."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ OBJECT_WORDS = {
     "": N_("Event and calculations"),
 }
 MAX_ROWS = 500
-"""Ours: no mapping has so many conditions."""
+"""The form accepts at most this many rows; the limit is ours."""
 OWN = "="
 """Prefix of the kind of a source that a person writes: expression, template or text."""
 SOURCE_WORDS = {
@@ -221,7 +221,7 @@ def shown_rows(
     around: Around,
     findings: Mapping[str, list[Finding]],
 ) -> list[dict[str, Any]]:
-    """Return what stands in each row, with the rows of a group in it, and what lint says of it."""
+    """Return the content of each row, with the rows of a group, and its findings."""
     known = {one.value for _, group in choices for one in group}
 
     def shown_row(row: Row, at: tuple[int, ...]) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def row_id(at: Iterable[int]) -> str:
 
 
 def row_findings(text: str, findings: Iterable[Finding]) -> dict[str, list[Finding]]:
-    """Return what lint says about the conditions of a text, by the innermost row in which it stands."""
+    """Return the findings about the conditions of a text, by the innermost row that has the finding."""
     try:
         places = row_places(text)
     except NotEditable:

@@ -222,7 +222,7 @@ def _mapping_of(name: str, text: str, form: Form) -> Mapping | None:
 
 
 def _kind() -> str:
-    """Return what a new mapping is about."""
+    """Return the kind of events of a new mapping."""
     return "subscription" if _given().get("kind") == "subscription" else "payment"
 
 
@@ -508,7 +508,7 @@ def _changed(name: str, text: str, base: int, error: str) -> ResponseReturnValue
 
 
 def _shows() -> abc.Callable[..., ResponseReturnValue]:
-    """Return what shows a text that was not taken: the form or the editor, whichever the person works in."""
+    """Return the page of a refused text: the form or the editor, as the person chose."""
     given = _given()
     return _form if (given.get("came") or given.get("tab")) == "form" else _editor
 
@@ -579,7 +579,7 @@ def switch(name: str) -> ResponseReturnValue:
 
 def _flash_lacking(name: str, text: str) -> None:
     for one in lacking(name, text) if text else ():
-        layout.flash_message(one.text()[:1].upper() + one.text()[1:], "warning")
+        layout.flash_message(layout.capital(one.text()), "warning")
 
 
 @pages.get("/mappings/<name>/checklist")
@@ -669,7 +669,7 @@ def restore(name: str, number: int) -> ResponseReturnValue:
     return here
 
 
-# ---------------------------------------------------------------- run over what was
+# ---------------------------------------------------------------- run over past events
 
 NUMBERS = (10, 50, 200)
 DAYS = (1, 7, 30)
@@ -718,7 +718,7 @@ def begin_run(name: str) -> ResponseReturnValue:
 
 
 def _replay_day(name: str, mapping: Mapping, day: str) -> ResponseReturnValue:
-    """Begin to work out what a replay of the events of a day would send."""
+    """Start the preview of a replay of a day's events."""
     ids = _events_of_day(mapping, day, limit=MOST_OF_DAY)
     if not ids:
         nothing = {
@@ -743,6 +743,8 @@ def _events_of_day(mapping: Mapping, day: str, *, limit: int) -> list[int]:
 def replay(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "replay_preview")
     result = layout.found(job.result)
+    if "run" in result:
+        return jobs.show_job(result["run"])
     with runtime.journal.database.read() as connection:
         params = bulk.of_events(connection, result["ids"], job.params["mapping"], person.actor, result.get("replays"))
     left_out = len(result["ids"]) - len(params["ids"])
@@ -757,7 +759,7 @@ def replay(number: int) -> ResponseReturnValue:
             left_out,
         )
         layout.flash_message(text, "warning")
-    return jobs.begin_bulk(bulk.REPLAY_KIND, job.about, params)
+    return jobs.begin_bulk(bulk.REPLAY_KIND, job.about, params, job)
 
 
 # ---------------------------------------------------------------- a new one by a form

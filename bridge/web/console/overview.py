@@ -126,13 +126,13 @@ def _latency(family: Family) -> dict[str, float] | None:
 def _concerns(
     standing: list[Cause], noted: dict[str, Noted], state: Gauges, seen: list[SeenWorker] | None, late_s: float
 ) -> Iterator[Concern]:
-    """Yield the causes that the page of what needs a person counts, and what is wrong with the processes."""
+    """Yield the causes that need a person, and the problems of the processes."""
     for cause in standing:
         kind = "bad" if cause.level is NoticeLevel.ERROR else "warning"
         url = url_for("console.attention.index", _anchor=cause.anchor)
         known = noted.get(cause.key)
         if cause.kind is Kind.OVERLAP and known and known.seen_by:
-            continue  # they go to different funnels, says who has seen it
+            continue  # a person marked it as seen: they go to different funnels
         yield Concern(kind, attention.concern_of(cause), url, known.seen_by if known else None)
     if seen is None:
         yield Concern("warning", _("Redis does not answer; events are kept, and processed when it is back"), "#workers")

@@ -201,8 +201,7 @@ def accept(link: str) -> ResponseReturnValue:
         user = operations.accept(runtime.journal, link, password, client_address(), runtime.clock_ms())
     except UsageError as error:
         # A stranger leaves no row: the cookie carries what is wrong, and there is nothing else to keep.
-        text = error.text()
-        layout.flash_message(f"{text[:1].upper()}{text[1:]}.", "bad")
+        layout.flash_message(f"{layout.capital(error.text())}.", "bad")
         return layout.go("console.people.invitation", link=link)
     answer = let_in(Person(Role(user.role), user.name, user), "/", "")
     layout.flash_message(_("Welcome, {name}.", name=user.name))
@@ -246,7 +245,7 @@ def change_my_password() -> ResponseReturnValue:
     with one_at_a_time(known, who):
         is_right = access.is_password_of(user, request.form.get("current", ""))
     if not is_right:
-        return _password_refused("current", UsageError(N_("the password of now is wrong")))
+        return _password_refused("current", UsageError(N_("the current password is wrong")))
     give_back_try(who)
     try:
         operations.change_password(runtime.journal, user, _chosen_password(), client_address(), runtime.clock_ms())

@@ -56,7 +56,10 @@ def missing(number: int) -> ResponseReturnValue:
 @pages.post("/work/<int:number>/bring-in")
 def bring_in(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "backfill_preview")
-    keys = list(layout.found(job.result)["keys"])
-    answer = jobs.begin("backfill", job.about, jobs.backfill, {**job.params, "keys": keys})
+    result = layout.found(job.result)
+    if "run" in result:
+        return jobs.show_job(result["run"])
+    keys = list(result["keys"])
+    answer = jobs.begin("backfill", job.about, jobs.backfill, {**job.params, "keys": keys}, preview=job)
     layout.note("charges.brought_in", job.about, {"events": len(keys)})
     return answer

@@ -41,7 +41,7 @@ YEAR_S = 365 * 24 * 3600
 TRIES = RateLimitItemPerMinute(8, 15)
 """The limit of wrong passwords for an address, and for known browsers."""
 NOTED = RateLimitItemPerMinute(1, 15, "noted")
-"""How often the audit trail says that tries were held back."""
+"""The audit trail notes at most this often that tries were held back."""
 BROWSER = "bridge_browser"
 """The cookie of a known browser: a person or the operator signed in there before.
 
@@ -244,8 +244,7 @@ def _provider() -> Provider:
 
 def _failed(error: SignInFailed, target: str) -> ResponseReturnValue:
     log.warning("console.sign_in_failed", error=str(error))
-    text = error.text()
-    layout.flash_message(f"{text[:1].upper()}{text[1:]}.", "bad")
+    layout.flash_message(f"{layout.capital(error.text())}.", "bad")
     return layout.go("console.signin.form", next=target if target != "/" else None)
 
 

@@ -148,14 +148,14 @@ def stops_of(*accounts: str) -> tuple[list[Stop], bool]:
     return sorted({stop for stops, _ in found for stop in stops}), all(are_all for _, are_all in found)
 
 
-NOTHING_REACHED = N_("Not begun: no destination of this account's mappings takes deliveries now.")
+NOTHING_REACHED = N_("Not started: no destination of this account's mappings takes deliveries now.")
 
 
 @pages.post("/test-charge/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
     """Resume a destination that a test waits for, and go back to the test."""
-    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
-    layout.flash_message(layout.resumed_words(name, freed))
+    resumed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
+    layout.flash_message(layout.resumed_words(name, resumed))
     number = layout.number(request.form.get("work"))
     return layout.go("console.jobs.show", number=number) if number else layout.go("console.trial.form")
 

@@ -236,7 +236,7 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "value": lambda value: Formats(0).money(value),
     "billing_type": lambda name: value_in_words("payment.billingType", name),
     "new_token": lambda is_new: _("with a new token") if is_new else "",
-    "sent": lambda n: ngettext("{n} address took it", "{n} addresses took it", n),
+    "sent": lambda n: ngettext("{n} address accepted it", "{n} addresses accepted it", n),
     "origin": lambda id_: _("origin {id}", id=id_) if id_ else _("it is learned again"),
 }
 """The words of a fact, by its key."""

@@ -32,7 +32,7 @@ IN_CONSOLE: dict[str, str] = {
     ),
     "correct the file, see: bridge mappings lint": _SEE_LINT,
     "fix its address; see: bridge alerts test": N_("fix the address under Alerts, then send a test"),
-    "resume it when its work may go on: bridge destinations resume {name}": N_(
+    "resume it when its deliveries may go on: bridge destinations resume {name}": N_(
         "resume it under Connections when its deliveries may go on"
     ),
     "see: bridge deliveries list --state dead --destination {name}; then retry, replay or discard them": N_(
@@ -82,7 +82,7 @@ IN_CONSOLE: dict[str, str] = {
         "start the bridge again: it makes the database"
     ),
     "run: bridge db upgrade": N_("bring the database to this version on the server, then start the bridge again"),
-    "the body of event {id} was emptied after BRIDGE_RETENTION_DAYS": N_("what event {id} held was erased"),
+    "the body of event {id} was emptied after BRIDGE_RETENTION_DAYS": N_("the contents of event {id} were erased"),
     # bridge/mapping
     "account {name} is not set up; set {setting}{hint}": N_(
         "account {name} is not connected; connect it under Connections{hint}"
@@ -220,8 +220,8 @@ IN_CONSOLE: dict[str, str] = {
     "start the bridge again with the environment of this command, or fix the address": N_(
         "register the webhook again with the right address: Connections, Webhook"
     ),
-    "where nobody can stand between, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL": N_(
-        "where nobody can stand between, as with Heroku's own Redis, let its address end in ?ssl_cert_reqs=none"
+    "where nobody can intercept it, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL": N_(
+        "where nobody can intercept it, as with Heroku's own Redis, let its address end in ?ssl_cert_reqs=none"
     ),
     "give it memory, or name the primary in REDIS_URL; events are kept meanwhile, and delivered then": N_(
         "give it memory, or let its address lead to the primary; events are kept meanwhile, and delivered then"
@@ -270,7 +270,7 @@ IN_CONSOLE: dict[str, str] = {
     "copy the token from Clint into CLINT_API_TOKEN, restart the bridge and resume the destination": N_(
         "make a new token in Clint and put it into the server's settings, then resume the destination"
     ),
-    "set the origin anew (CLINT_ORIGIN, or: bridge destinations add NAME --origin) and resume the destination": N_(
+    "set the origin again (CLINT_ORIGIN, or: bridge destinations add NAME --origin) and resume the destination": N_(
         "choose the origin again (Connections, Change origin), then resume the destination"
     ),
     "set CLINT_API_TOKEN for the workers and restart them": _CLINT_TOKEN,
@@ -278,8 +278,8 @@ IN_CONSOLE: dict[str, str] = {
         "connect the destination under Connections"
     ),
     "bridge destinations resume": N_("resume it under Connections"),
-    "nothing; where it must be sent all the same: bridge deliveries retry": N_(
-        "nothing; where it must be sent all the same, retry it on the event's page"
+    "nothing; if it must be sent anyway: bridge deliveries retry": N_(
+        "nothing; if it must be sent anyway, retry it on the event's page"
     ),
     "look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME": N_(
         "look at Históricos in Clint: the integration may belong to another origin now"

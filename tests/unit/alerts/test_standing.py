@@ -50,7 +50,7 @@ def test_dead_deliveries_are_one_notice_for_a_destination() -> None:
         (
             "delivery.dead",
             "default",
-            "deliveries that need a person: 1000 (the destination does not take these values ×900; mapping.x ×90; "
+            "deliveries that need a person: 1000 (the destination does not accept these values ×900; mapping.x ×90; "
             "a ×9 and 1 other reasons)",
         ),
         ("delivery.dead", "vip", "deliveries that need a person: 1 (c ×1)"),
@@ -82,7 +82,7 @@ def test_a_pause_asks_for_what_its_code_needs(code: str) -> None:
 def test_events_that_no_worker_takes() -> None:
     """After five minutes."""
     assert said(waiting_since_ms=NOW_MS - BEHIND_MS) == [
-        ("events.behind", "bridge", "events wait, and no worker takes them")
+        ("events.behind", "bridge", "events wait, and no worker processes them")
     ]
 
 

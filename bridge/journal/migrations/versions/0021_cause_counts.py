@@ -1,4 +1,4 @@
-"""The indexes of failed deliveries and held events hold all that a page counts of them."""
+"""The indexes of failed deliveries and held events get the columns that the console counts by."""
 
 from __future__ import annotations
 
