@@ -146,7 +146,7 @@ def fill_every_sealed_column(journal: Journal) -> str:
         said = json.loads(text)
         done, failed = (jobs.begin(connection, "trial", "default", said, "Ana", NOW_MS) for _ in range(2))
         jobs.beat(connection, done, NOW_MS, done=1, total=1, steps=[said])
-        jobs.finish(connection, done, NOW_MS, said)
+        jobs.finish(connection, done, NOW_MS, said, said)
         jobs.fail(connection, failed, NOW_MS, "x", text)
         accounts.put(connection, tenant_accounts, "matriz", NOW_MS, api_key=text, webhook_token=text)
         accounts.put(connection, tenant_destinations, "matriz", NOW_MS, url=text)

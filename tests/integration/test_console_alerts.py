@@ -148,7 +148,7 @@ def test_a_change_keeps_the_address_that_is_not_given(console: Console, service:
         ({"at-url": "what"}, "at-url-fault"),
         ({"at-url": ""}, "at-url-fault"),
         ({"service": "telegram", "at-token": "1:a", "at-chat": "x"}, "at-chat-fault"),
-        ({"name": "x" * 61}, "1 to 60"),
+        ({"name": "x" * 121}, "1 to 120"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_kept(

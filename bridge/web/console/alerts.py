@@ -171,7 +171,7 @@ def _send_test(receiver: Receiver) -> None:
     layout.note("receiver.tested", receiver.name, {"sent": sum(one.sent for one in results), "of": len(results)})
     for one in results:
         if one.sent:
-            layout.flash_message(_("The test to {name} was sent, and the service took it.", name=receiver.name))
+            layout.flash_message(_("The test to {name} was sent, and the service accepted it.", name=receiver.name))
         else:
             text = _("The test to {name} did not arrive: {problem}", name=receiver.name, problem=_(one.problem))
             layout.flash_message(text, "bad")

@@ -50,7 +50,7 @@ class Card(NamedTuple):
     kept: Destination | None
     """The destination's row, where the cause is about a destination."""
     decisions: list[tuple[Cause, BulkAction, int]]
-    """The possible actions on failed deliveries, each with the number of deliveries."""
+    """The possible actions on failed deliveries, each with the number of these."""
     sample: list[Line]
     anchors: list[str]
 
@@ -75,7 +75,7 @@ def index() -> ResponseReturnValue:
         has_events = bool(queries.accounts(connection))
         kept = destinations.load(connection)
         taken: set[str] = set()
-        facts = [facts_of(connection, cause, person.accounts) for cause in standing]
+        facts = facts_of(connection, standing, person.accounts)
         sample = {id_ for one in facts for id_ in one.sample}
         shown = {line.row["id"]: line for line in lines(connection, queries.events_of(connection, sample))}
         cards = [
@@ -122,10 +122,8 @@ def _card(
     # One alert may be about several cards: its link leads to the first.
     anchors = [one for one in cause.anchors if one not in taken]
     taken.update(anchors)
-    decisions = []
     failed = [(cause, facts)] if cause.kind is Kind.DEAD else zip(cause.dead, facts.died, strict=True)
-    for dead, of_dead in failed:
-        decisions += [(dead, action, number) for action, number in _possible(of_dead, listening).items() if number]
+    decisions = [(dead, action, dead.number) for dead, of_dead in failed for action in _possible(of_dead, listening)]
     row = kept.get(cause.about) if cause.kind in {Kind.DEAD, Kind.PAUSED, Kind.CIRCUIT} else None
     code = pause_code(row.paused_reason) if row and cause.kind is Kind.PAUSED else cause.code
     return Card(
@@ -141,11 +139,15 @@ def _card(
     )
 
 
-def _possible(facts: Facts, listening: frozenset[str]) -> dict[BulkAction, int]:
-    """Return how many deliveries each action can change. A replay needs a mapping that is on: without one the delivery
-    would only be discarded."""
-    replayable = sum(number for name, number in facts.replayable.items() if name in listening)
-    return {BulkAction.RETRY: facts.retried, BulkAction.REPLAY: replayable, BulkAction.DISCARD: facts.number}
+def _possible(facts: Facts, listening: frozenset[str]) -> list[BulkAction]:
+    """Return which actions can change any of the deliveries. A replay needs a mapping that is on: without one the
+    delivery would only be discarded."""
+    can = {
+        BulkAction.RETRY: facts.can_retry,
+        BulkAction.REPLAY: not listening.isdisjoint(facts.replayable),
+        BulkAction.DISCARD: facts.number > 0,
+    }
+    return [action for action, is_possible in can.items() if is_possible]
 
 
 def _listening() -> frozenset[str]:

@@ -85,6 +85,8 @@ class JobContext:
         self.params = params
         self.id = id_
         self.runner = runner
+        self.details: Result = {}
+        """What only the files of the job need of its result."""
         self._done = 0
         self._total: int | None = None
         self._steps: list[Mapping[str, Any]] = []
@@ -164,7 +166,7 @@ def _run(doing: Doing, context: JobContext) -> None:
         alive.start()
     try:
         result = doing(context)
-        end = None if result is None else partial(jobs.finish, result=result)
+        end = None if result is None else partial(jobs.finish, result=result, details=context.details)
     except BridgeError as error:
         log.info("console.job_failed", job=context.id, code=error.code)
         end = partial(jobs.fail, code=error.code, error=error.message().to_json())
@@ -412,6 +414,9 @@ def _event_ids(result: Result) -> set[int]:
 def report(number: int, kind: str) -> ResponseReturnValue:
     """Answer a reconciliation's report as a file: the numbers of each day as CSV, everything as JSON."""
     result = layout.found(of_number(number, "reconcile").result)
+    if kind != "csv":
+        with runtime.journal.database.read() as connection:
+            result = {**result, **jobs.details(connection, number)}
     name = f"reconcile-{result['account']}-{result['since']}-{result['until']}"
     texts: Iterable[str]
     if kind == "json":
@@ -485,7 +490,9 @@ def _compare(context: JobContext, compare: Callable[..., T], **more: Any) -> T:
 
 def reconcile(context: JobContext) -> Result:
     directory = context.runtime.settings.bridge_data_dir / "reconcile"
-    return _compare(context, run_reconcile, directory=directory).data()
+    data = _compare(context, run_reconcile, directory=directory).data()
+    context.details = {name: data[name] for name in ("behind", "dead")}
+    return {**data, **{name: charges[:LISTED] for name, charges in context.details.items()}}
 
 
 def backfill_preview(context: JobContext) -> Result:
