@@ -89,11 +89,15 @@ def _previews() -> list[dict[str, Any]]:
 RESULTS: dict[str, dict[str, Any]] = {
     "examination": {
         "checks": [
-            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code}
+            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code, "about": "x"}
             for code, state in product(["", *sorted(checks())], CheckState)
         ]
     },
-    "clint": {"checks": [{"name": "name", "value": "value", "state": "warning", "mend": "do it", "code": "api.away"}]},
+    "clint": {
+        "checks": [
+            {"name": "name", "value": "value", "state": "warning", "mend": "do it", "code": "api.away", "about": "x"}
+        ]
+    },
     "reconcile": {
         "account": "default",
         "since": "2026-11-01",
