@@ -257,7 +257,7 @@ def _has_any(connection: Connection, chosen: DeadFilter) -> bool:
 
 
 def with_worth(connection: Connection, facts: Facts, chosen: DeadFilter) -> Facts:
-    """Add people and worth to the facts of the failed deliveries of a filter, and the oldest events where all are read."""
+    """Add people and worth to the facts of the failed deliveries of a filter, and the oldest events of a small one."""
     conditions = [DEAD, *queries.dead_conditions(chosen)]
     is_part = facts.number > MOST_COUNTED
     sample = () if is_part else _oldest(connection, conditions)
