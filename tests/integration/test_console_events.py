@@ -282,7 +282,7 @@ def test_a_mapping_that_is_gone_is_said(console: Console, text: str | None) -> N
     id_ = processed(console)
     owe(console.journal, event_id=id_, mapping="weg", revision_id=gone)
 
-    assert "no longer there" in console.operator().get(f"/events/{id_}").text
+    assert "no longer exist" in console.operator().get(f"/events/{id_}").text
 
 
 def test_an_event_that_retention_emptied_says_so(console: Console) -> None:
@@ -294,7 +294,7 @@ def test_an_event_that_retention_emptied_says_so(console: Console) -> None:
     browser = console.operator()
     page = browser.get(f"/events/{id_}").text
 
-    assert "no longer there" in page
+    assert "no longer exist" in page
     assert "/replay" not in page
     refused = browser.get(f"/events/{id_}/replay")
     assert (refused.status_code, "neither retried nor replayed" in refused.text) == (410, True)
