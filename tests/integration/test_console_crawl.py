@@ -89,13 +89,20 @@ def _previews() -> list[dict[str, Any]]:
 RESULTS: dict[str, dict[str, Any]] = {
     "examination": {
         "checks": [
-            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code, "about": "x"}
+            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code, "about": "default"}
             for code, state in product(["", *sorted(checks())], CheckState)
         ]
     },
     "clint": {
         "checks": [
-            {"name": "name", "value": "value", "state": "warning", "mend": "do it", "code": "api.away", "about": "x"}
+            {
+                "name": "name",
+                "value": "value",
+                "state": "warning",
+                "mend": "do it",
+                "code": "api.away",
+                "about": "default",
+            }
         ]
     },
     "reconcile": {
