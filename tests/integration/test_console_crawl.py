@@ -89,13 +89,20 @@ def _previews() -> list[dict[str, Any]]:
 RESULTS: dict[str, dict[str, Any]] = {
     "examination": {
         "checks": [
-            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code, "about": "x"}
+            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code, "about": "default"}
             for code, state in product(["", *sorted(checks())], CheckState)
         ]
     },
     "clint": {
         "checks": [
-            {"name": "name", "value": "value", "state": "warning", "mend": "do it", "code": "api.away", "about": "x"}
+            {
+                "name": "name",
+                "value": "value",
+                "state": "warning",
+                "mend": "do it",
+                "code": "api.away",
+                "about": "default",
+            }
         ]
     },
     "reconcile": {
@@ -301,6 +308,8 @@ def _everything(scratch: Path, port: int, database_url: str = "") -> Iterator[Co
         ASAAS_API_KEY="$aact_hmlg_x",
         ASAAS_WEBHOOK_TOKEN="5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8",
         ASAAS_API_URL=f"http://127.0.0.1:{port}/v3",
+        CLINT_API_URL=f"http://127.0.0.1:{port}",
+        CLINT_API_TOKEN="x",
         BRIDGE_ALLOW_PRIVATE_DESTINATIONS="1",
         BRIDGE_PUBLIC_URL="https://bridge.example",
     ) as opened:
