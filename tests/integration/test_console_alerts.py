@@ -12,6 +12,7 @@ from bridge.alerts.plan import Area, path_of
 from bridge.crypto import new_key
 from bridge.journal import audit, receivers
 from bridge.journal.receivers import Receiver
+from bridge.operations.receivers import MOST_NAME
 from bridge.reasons import WORDS
 from tests.console import VIEWER, Browser, Console, opened_console
 from tests.factories import NOW_MS
@@ -148,7 +149,7 @@ def test_a_change_keeps_the_address_that_is_not_given(console: Console, service:
         ({"at-url": "what"}, "at-url-fault"),
         ({"at-url": ""}, "at-url-fault"),
         ({"service": "telegram", "at-token": "1:a", "at-chat": "x"}, "at-chat-fault"),
-        ({"name": "x" * 61}, "1 to 60"),
+        ({"name": "x" * (MOST_NAME + 1)}, f"1 to {MOST_NAME}"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_kept(
