@@ -1,4 +1,4 @@
-"""The accounts and destinations of a bridge: those of its environment and those of its journal.
+"""The accounts and destinations of a bridge, and its token of Clint's API: of its environment and of its journal.
 
 A process polls a version number of the journal and reads the rows when it grew. The environment wins where both name
 the same. While the journal is away, the last known ones stay.
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Accounts:
-    """The accounts and destinations that one process knows; threads may share it."""
+    """The accounts, destinations and token of Clint's API that one process knows; threads may share it."""
 
     def __init__(self, settings: Settings, journal: Journal, look_every_s: float = LOOK_EVERY_S) -> None:
         self._journal = journal
@@ -37,6 +37,8 @@ class Accounts:
         self._accounts: Mapping[str, Account] = {}
         self._urls: Mapping[str, str] = {}
         self._removed_urls: dict[str, str] = {}
+        self._fixed_token: str = settings.clint_api_token
+        self._token = ""
         self._problem: JournalError | None = None
         self.accounts: Mapping[str, Account] = _Both(settings.accounts, lambda: self._look()._accounts, {})
         """Every account by name; follows the journal."""
@@ -54,6 +56,11 @@ class Accounts:
         if found is None and self._problem is not None:
             raise self._problem
         return found
+
+    @property
+    def clint_token(self) -> str:
+        """The token of Clint's API, empty where there is none; follows the journal."""
+        return self._fixed_token or self._look()._token
 
     def refresh(self) -> None:
         """Let the next look read the journal: this process, or the one that sent the person here, changed it."""
@@ -84,6 +91,7 @@ class Accounts:
             if version == self._version:
                 return
             self._accounts, self._urls = stored.accounts(connection), stored.destinations(connection)
+            self._token = stored.clint_token(connection)
         self._removed_urls.update(self._urls)
         self._version = version
         log.info("tenants.read", version=version, accounts=list(self._accounts), destinations=list(self._urls))

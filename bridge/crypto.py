@@ -109,15 +109,20 @@ def with_kept_key(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def keep_new_key(environ: Mapping[str, str], journal: str) -> Path | None:
-    """Make the key file of a journal that does not exist yet; return it, None where none was made.
+def key_to_make(environ: Mapping[str, str], journal: str) -> Path | None:
+    """Return the key file of a journal that does not exist yet; None where there is a key file, or none is to be made.
 
     A journal that exists keeps what it has: its backups would need the key, and nobody would know.
     """
     file = key_file(environ)
-    if file is None or file.exists() or (file.parent / journal).exists():
-        return None
-    private_files.kept_text(file, new_key)
+    return None if file is None or file.exists() or (file.parent / journal).exists() else file
+
+
+def keep_new_key(environ: Mapping[str, str], journal: str) -> Path | None:
+    """Make the key file of a journal that does not exist yet; return it, None where none was made."""
+    file = key_to_make(environ, journal)
+    if file:
+        private_files.kept_text(file, new_key)
     return file
 
 

@@ -17,7 +17,7 @@ from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, current_language, in_language
 
 _LANGUAGES = {
-    "pt": (Locale("pt", "BR"), "d MMM", "d 'de' MMM y, HH:mm:ss"),
+    "pt": (Locale("pt", "BR"), "d MMM", "d 'de' MMM 'de' y, HH:mm:ss"),
     "en": (Locale("en", "US"), "MMM d", "MMM d, y, HH:mm:ss"),
 }
 """The locale, and the patterns of a day and of a moment."""
@@ -43,7 +43,8 @@ class Formats:
         return format_datetime(at, pattern, tzinfo=BRASILIA, locale=self._locale)
 
     def clock(self, ms: int) -> str:
-        return f"{_brasilia(ms):%H:%M:%S}.{ms % 1000:03d}"
+        point = "." if self._language == "en" else ","
+        return f"{_brasilia(ms):%H:%M:%S}{point}{ms % 1000:03d}"
 
     def iso(self, ms: int) -> str:
         return _brasilia(ms).isoformat(timespec="milliseconds")
@@ -87,10 +88,10 @@ class Formats:
         if seconds < 0.001:
             return self._text(N_("less than 1 ms"))
         if seconds < 1:
-            return f"{self.number(round(seconds * 1000))} ms"
+            return f"{self.number(round(seconds * 1000))}\N{NO-BREAK SPACE}ms"
         if seconds < 60:
-            return f"{self.number(round(seconds, 1))} s"
-        return self._lasting(round(seconds), format="short")
+            return f"{self.number(round(seconds, 1))}\N{NO-BREAK SPACE}s"
+        return self._lasting(round(seconds), format="short").replace(" ", "\N{NO-BREAK SPACE}")
 
     def _text(self, message: str) -> str:
         with in_language(self._language):

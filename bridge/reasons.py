@@ -368,7 +368,10 @@ REASONS: Mapping[str, Reason] = {
     "clint.token": Reason(
         N_("Clint refuses the API token; the destination is paused and its deliveries wait"),
         N_("the token was removed or copied incompletely"),
-        N_("copy the token from Clint into CLINT_API_TOKEN, restart the bridge and resume the destination"),
+        N_(
+            "make a new token in Clint and run: bridge clint set-token; where CLINT_API_TOKEN is set, put it there, "
+            "start the bridge again and resume the destination"
+        ),
     ),
     "clint.plan": Reason(
         N_("Clint does not allow the request; the destination is paused and its deliveries wait"),
@@ -402,11 +405,17 @@ REASONS: Mapping[str, Reason] = {
     # What the bridge decided.
     "destination.no_token": Reason(
         N_("the destination is an origin of Clint, and no API token is set; its deliveries wait"),
-        todo=N_("set CLINT_API_TOKEN for the workers and restart them"),
+        todo=N_(
+            "make a token in Clint (its API needs the Elite plan) and run: bridge clint set-token; or set "
+            "CLINT_API_TOKEN for all processes and start them again"
+        ),
     ),
     "destination.not_set": Reason(
         N_("no URL is set for the destination; its deliveries wait"),
         todo=N_("set its CLINT_WEBHOOK_URL or CLINT_ORIGIN variable for the workers and restart them"),
+    ),
+    "clint.token_changed": Reason(
+        N_("the token of Clint's API was changed while this was sent; the next try uses the new one")
     ),
     "destination.url_changed": Reason(
         N_("the URL of the destination was changed while this was sent; the next try goes to the new one")

@@ -7,6 +7,7 @@ Clint and a command that reads the journal needs no Redis.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from functools import cached_property
@@ -21,7 +22,7 @@ from bridge.accounts import Accounts, PerAccount
 from bridge.asaas.client import AsaasClient, base_url, environment
 from bridge.asaas.limiter import AccountLimiter
 from bridge.clint.api import ClintApi
-from bridge.clint.directory import Directory
+from bridge.clint.directory import ClintAccount, Directory
 from bridge.clint.limiter import ApiLimiter
 from bridge.clint.webhook import ClintClient
 from bridge.crypto import Keyring
@@ -54,6 +55,9 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._opened = ExitStack()
+        self._clint_lock = threading.Lock()
+        self._clint: tuple[str, ClintAccount] | None = None
+        """The newest token, with the account that it opens."""
 
     @cached_property
     def clock_ms(self) -> Callable[[], int]:
@@ -115,17 +119,18 @@ class Runtime:
     @property
     def setup(self) -> Setup:
         """The names that mappings may refer to."""
-        directory, token = self.settings.bridge_mappings_dir, self.settings.clint_api_token
+        directory, token = self.settings.bridge_mappings_dir, self.account_store.clint_token
         known = dict(self.destinations)
         api = {name: origin for name, url in known.items() if (origin := origin_of(url)) is not None}
         return Setup(frozenset(self.accounts), frozenset(known), directory, bool(token), api=api)
 
     def clint_names(self) -> ClintDirectory | None:
         """Return the names in Clint, for lint; None without an API destination, and where Clint can't be asked."""
-        if self.clint_directory is None or not self.setup.api:
+        directory = self.clint_directory
+        if directory is None or not self.setup.api:
             return None
         try:
-            return self.clint_directory.names()
+            return directory.names()
         except ClintApiFailed as error:
             log.warning("clint.names_not_read", error=str(error))
             return None
@@ -212,33 +217,48 @@ class Runtime:
     def clint(self) -> ClintClient:
         return ClintClient(self.http, deadline_s=self.settings.bridge_send_timeout, clock_ms=self.clock_ms)
 
-    @cached_property
-    def clint_api(self) -> ClintApi | None:
-        """The client of API destinations and read-backs; None without CLINT_API_TOKEN."""
-        s = self.settings
-        if not s.clint_api_token:
+    def clint_account(self, *, anew: bool = False) -> ClintAccount | None:
+        """Return the account of Clint by the token that is set now, None without one; see `FindAccount`."""
+        if anew:
+            self.account_store.refresh()
+        token = self.account_store.clint_token
+        if not token:
             return None
+        with self._clint_lock:
+            if self._clint is None or self._clint[0] != token:
+                api = self.clint_api_of(token)
+                self._clint = (token, ClintAccount(api, Directory(api)))
+            return self._clint[1]
+
+    def clint_api_of(self, token: str) -> ClintApi:
+        """Return the client of a token that need not be set yet."""
+        s = self.settings
         more: dict[str, Any] = {
-            "limiter": ApiLimiter(s.clint_api_rate_limit, self._optional_redis, s.clint_api_token),
+            "limiter": ApiLimiter(s.clint_api_rate_limit, self._optional_redis, token),
             # A write must end before the lane's lease does.
             "deadline_s": s.bridge_send_timeout,
             "patience_s": PATIENCE_S,
         }
-        return ClintApi(s.clint_api_token, s.clint_api_url, self.http, **more)
+        return ClintApi(token, s.clint_api_url, self.http, **more)
 
-    @cached_property
+    @property
+    def clint_api(self) -> ClintApi | None:
+        """The client of API destinations and read-backs; None without a token. It is another one after a new token."""
+        account = self.clint_account()
+        return account.api if account else None
+
+    @property
     def clint_directory(self) -> Directory | None:
-        """The names of Clint's origins, stages, users and fields; None without CLINT_API_TOKEN."""
-        return Directory(self.clint_api) if self.clint_api else None
+        """The names of Clint's origins, stages, users and fields; None without a token."""
+        account = self.clint_account()
+        return account.directory if account else None
 
     @cached_property
-    def deal_sender(self) -> DealSender | None:
-        """The sender of API destinations; None without CLINT_API_TOKEN."""
-        if self.clint_api is None or self.clint_directory is None:
-            return None
+    def deal_sender(self) -> DealSender:
+        """The sender of API destinations."""
         s = self.settings
         more = {"appears_s": s.clint_deal_appears_s, "at_once": at_once(s.clint_api_rate_limit)}
-        sender = DealSender(self.journal, self.clint_api, self.clint_directory, self.clock_ms, **more)
+        sender = DealSender(self.journal, self.clint_account, self.clock_ms, **more)
         self._opened.callback(sender.close)
         return sender
 
@@ -273,9 +293,14 @@ class Runtime:
         s = self.settings
         webhooks = {name: url for name, url in s.destinations.items() if origin_of(url) is None}
         urls = {variable("CLINT_WEBHOOK_URL", name): url for name, url in webhooks.items()}
-        if s.clint_api_token:
-            urls["CLINT_API_URL"] = s.clint_api_url
-        return self._judge({**urls, "ASAAS_API_URL": s.asaas_api_url, "BRIDGE_OIDC_ISSUER": s.bridge_oidc_issuer})
+        return self._judge(
+            {
+                **urls,
+                "CLINT_API_URL": s.clint_api_url,
+                "ASAAS_API_URL": s.asaas_api_url,
+                "BRIDGE_OIDC_ISSUER": s.bridge_oidc_issuer,
+            }
+        )
 
     def _refuse(self, urls: Mapping[str, str]) -> None:
         if problems := self._judge(urls):

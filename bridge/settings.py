@@ -110,7 +110,8 @@ def _check_form(read: Callable[[], object]) -> None:
         raise _broken(rule) from None
 
 
-def _api_secret(text: str) -> str:
+def api_secret(text: str) -> str:
+    """Return a key or token that goes into a header; raise ValueError with the rule."""
     if not re.fullmatch(r"[!-~]*", text):
         raise _broken(N_("must be letters, digits and signs of ASCII, without blanks"))
     return text
@@ -234,7 +235,7 @@ class Setting:
 Secret = partial(Setting, secret=True)
 
 SETTINGS: Mapping[Setting, str] = {
-    Secret("ASAAS_API_KEY", _api_secret, family=True): N_("API key of the Asaas account; begins with `$`, so quote it"),
+    Secret("ASAAS_API_KEY", api_secret, family=True): N_("API key of the Asaas account; begins with `$`, so quote it"),
     Secret("ASAAS_WEBHOOK_TOKEN", _token, family=True): N_(
         "token in Asaas's header asaas-access-token, 32 to 255 characters without a sequence such as 12345; `new old` "
         "while one replaces the other"
@@ -251,10 +252,11 @@ SETTINGS: Mapping[Setting, str] = {
     ),
     Setting("CLINT_ORIGIN", _origin, family=True): N_(
         "name or id of an origin (funnel) of Clint: makes a destination whose deals the bridge writes by Clint's API; "
-        "needs CLINT_API_TOKEN"
+        "needs a token of it"
     ),
-    Secret("CLINT_API_TOKEN", _api_secret): N_(
-        "token of the Clint API (plan Elite): for destinations that are an origin, and for reading deals back"
+    Secret("CLINT_API_TOKEN", api_secret): N_(
+        "token of the Clint API (plan Elite): for destinations that are an origin, and for reading deals back; unset: "
+        "the one that was entered in the console or by `bridge clint set-token`"
     ),
     Setting("CLINT_API_URL", _http, "https://api.clint.digital"): N_("base URL of the Clint API"),
     Setting("CLINT_API_RATE_LIMIT", _rate, "2/second"): N_(
@@ -296,7 +298,7 @@ SETTINGS: Mapping[Setting, str] = {
         "OpenID Connect provider by which invited people may sign in too, such as https://accounts.google.com"
     ),
     Setting("BRIDGE_OIDC_CLIENT_ID"): N_("the bridge's client id at that provider"),
-    Secret("BRIDGE_OIDC_CLIENT_SECRET", _api_secret): N_("its client secret; empty for a public client"),
+    Secret("BRIDGE_OIDC_CLIENT_SECRET", api_secret): N_("its client secret; empty for a public client"),
     Secret("BRIDGE_SECRET_KEY"): N_(
         "key that signs the console's sessions, 32 characters at least; unset: session.key in the data directory"
     ),
@@ -467,7 +469,8 @@ class Settings:
             rule = N_("{webhook} and {origin} name one destination, which has one kind; rename or unset one of them")
             names = {"webhook": variable("CLINT_WEBHOOK_URL", name), "origin": variable("CLINT_ORIGIN", name)}
             problems.append(message(rule, **names))
-        if origins and not values["CLINT_API_TOKEN"]:
+        if origins and not values["CLINT_API_TOKEN"] and not values["BRIDGE_ENCRYPTION_KEY"]:
+            # With an encryption key the journal may hold the token.
             name = variable("CLINT_ORIGIN", min(origins))
             problems.append(message(N_("{name} needs CLINT_API_TOKEN, which is not set"), name=name))
         if not problems and values["BRIDGE_LEASE"] < values["BRIDGE_SEND_TIMEOUT"] + 2:

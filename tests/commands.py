@@ -9,8 +9,10 @@ import os
 import pty
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from click.testing import CliRunner
 
 from bridge.cli.main import cli
 from bridge.journal import Journal
+from tests.acceptance.forked import Forked
 from tests.factories import opened_journal
 
 ROOT = Path(__file__).parents[1]
@@ -82,16 +85,14 @@ class Commands:
     def on_terminal(self, *arguments: str, types: str = "", **environ: str) -> Said:
         """Run one command on a terminal, where somebody types."""
         ours, theirs = pty.openpty()
-        with self.process(
-            *arguments, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, environ={"COLUMNS": "200", **environ}
-        ) as process:
-            os.close(theirs)
+        with tempfile.NamedTemporaryFile() as err:
+            with Connection(theirs) as terminal:
+                environ = {**os.environ, **self.environ, "COLUMNS": "200", **environ}
+                process = Forked([sys.executable, "-m", "bridge", *arguments], environ, Path(err.name), terminal)
             os.write(ours, types.encode())
             seen = b""
             with contextlib.suppress(OSError):  # the other end is closed: that is how a terminal says it
                 while chunk := os.read(ours, 65536):
                     seen += chunk
             os.close(ours)
-            assert process.stderr is not None
-            err = process.stderr.read().decode()
-        return Said(process.returncode, seen.decode(), err)
+            return Said(process.wait(), seen.decode(), err.read().decode())

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import re
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
@@ -110,6 +115,14 @@ class Browser:
         return self.post("/login", password=password, name=name, **fields)
 
 
+@cache
+def _compiled() -> FileSystemBytecodeCache:
+    """Return where the applications of this process keep templates that are compiled: each would do it anew."""
+    directory = tempfile.mkdtemp(prefix="bridge-templates-")
+    atexit.register(shutil.rmtree, directory)
+    return FileSystemBytecodeCache(directory)
+
+
 class Console:
     """A bridge's console on its own journal."""
 
@@ -118,6 +131,7 @@ class Console:
         self.runtime = runtime
         self.clock = clock
         self.app = create_app(runtime)
+        self.app.jinja_env.bytecode_cache = _compiled()
 
     def browser(self, language: str = "en", **headers: str) -> Browser:
         """Return a new browser."""

@@ -38,7 +38,9 @@ def parse_event(account: str, body: bytes, received_ms: int) -> IncomingEvent:
     text, envelope = _read(body)
     name = envelope.get("event")
     if not isinstance(name, str) or not name.strip():
-        got = Message(N_("none") if name is None else N_("an empty text") if isinstance(name, str) else N_("no text"))
+        got = Message(
+            N_("no name") if name is None else N_("an empty text") if isinstance(name, str) else N_("no text")
+        )
         raise NotAnEvent(N_("the body must have an event name that is a text, got {got}"), got=got)
     entity = entity_key(envelope)
     found = envelope.get(entity) if entity else None

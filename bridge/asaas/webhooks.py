@@ -217,7 +217,8 @@ def problems(found: Sequence[Webhook], needed: Collection[str], account: str) ->
             what = message(N_("the webhook's URL ends in a slash, got {url}"), url=webhook.url)
             result.append(Problem("webhook.slash", what, register, NoticeLevel.WARNING))
     enabled = [webhook for webhook in found if webhook.enabled]
-    missing = sorted(set(needed) - {name for webhook in enabled for name in webhook.events})
+    # One that is switched off is told above: switching it on brings its events.
+    missing = sorted(set(needed) - {name for webhook in enabled or found for name in webhook.events})
     if missing:
         text = N_("mappings need events that the webhook does not subscribe to: {events}")
         result.append(Problem("webhook.events", message(text, events=", ".join(missing)), register))

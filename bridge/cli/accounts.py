@@ -170,8 +170,8 @@ def add_destination(invocation: Invocation, name: str, origin: str | None, yes: 
 
     Asks for the URL of the Clint integration without showing it; where there is no terminal, the first line of standard
     input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and the running processes use it within seconds. One
-    that is of no Clint integration is kept only where you say so. With --origin it asks for nothing, needs
-    CLINT_API_TOKEN, and lists the origins of Clint where it has none of that name.
+    that is of no Clint integration is kept only where you say so. With --origin it asks for nothing, needs a
+    token of Clint's API, and lists the origins of Clint where it has none of that name.
     """
     if origin:
         _check_origin(invocation, origin)

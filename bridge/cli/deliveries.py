@@ -203,7 +203,8 @@ _WAITS = {
         "deliveries that wait: {n}; {name} has no URL in this environment; run: bridge destinations add {name}"
     ),
     "destination.no_token": N_(
-        "deliveries that wait: {n}; {name} is an origin of Clint and needs CLINT_API_TOKEN, which is not set"
+        "deliveries that wait: {n}; {name} is an origin of Clint, and no token of its API is set; run: bridge "
+        "clint set-token"
     ),
     "destination.paused": N_("deliveries that wait: {n}; {name} is paused; run: bridge destinations resume {name}"),
     "destination.circuit_open": N_(

@@ -126,10 +126,11 @@ def _destinations(invocation: Invocation, send_to: str) -> tuple[Mapping[str, st
     with closing(Runtime(invocation.settings)) as runtime:
         known = dict(runtime.destinations)
         origin = origin_of(known.get(send_to, ""))
-        if origin is None or runtime.clint_directory is None:
+        directory = runtime.clint_directory
+        if origin is None or directory is None:
             return known, []
         try:
-            clint = ClintDirectory(runtime.clint_directory.origins())
+            clint = ClintDirectory(directory.origins())
         except ClintApiFailed as error:
             click.echo(_("the stages are not known: {error}", error=error.text()), err=True)
             return known, []

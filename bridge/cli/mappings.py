@@ -563,8 +563,8 @@ def _cell(value: Any) -> str:
 def checklist(invocation: Invocation, mapping: str | None, as_csv: bool, as_json: bool) -> None:
     """Say what to choose on Clint's mapping screen: the keys that each integration gets, its stage and its status.
 
-    For a destination by Clint's API it says which origin, stages and fields Clint must have, and with CLINT_API_TOKEN
-    which of them it lacks. An integration gets what all enabled mappings send to it. FILE is a mapping file, or the
+    For a destination by Clint's API it says which origin, stages and fields Clint must have, and with a token of
+    it which of them it lacks. An integration gets what all enabled mappings send to it. FILE is a mapping file, or the
     name of one in the directory of BRIDGE_MAPPINGS_DIR: only the destinations of this one. Ends with 1 where one of
     several integrations would have to set more than one status.
     """
@@ -572,7 +572,8 @@ def checklist(invocation: Invocation, mapping: str | None, as_csv: bool, as_json
         raise UsageError(N_("--csv and --json exclude each other"))
     read = _read_paths(invocation, _places(mapping), no_environment=True)
     only = _named(read, mapping) if mapping else None
-    known = _setup(invocation) if invocation.settings.clint_api_token else Setup(None, None)
+    setup = _setup(invocation)
+    known = setup if setup.reads_back else Setup(None, None)
     found = wanted.checklist([one.mapping for one in read if one.mapping], only, known=known)
     keys, integrations, funnels = found["keys"], found["integrations"], found["funnels"]
     if as_json:

@@ -214,7 +214,7 @@ def _show_collected(found: Sequence[Collected]) -> None:
         text = _(
             "{id} can't be brought in: no documented event leads to status {status}",
             id=plain(one.charge.get("id")),
-            status=plain(one.charge_status) or _("none"),
+            status=plain(one.charge_status) or "–",
         )
         click.echo(text, err=True)
     names = Counter(event.name for collected in found for event in collected.events)

@@ -200,7 +200,7 @@ _STEPS = {
     "paid": ("asaas", N_("paid in the sandbox, status {status}")),
     "looking": ("clint", N_("looking for the deal of {email}")),
     "deal": ("clint", N_("deal {deal} found: stage {stage}, status {status}")),
-    "cannot_look": ("clint", N_("accepted it; CLINT_API_TOKEN is not set, so the bridge can't see the deal")),
+    "cannot_look": ("clint", N_("accepted it; no token of Clint's API is set, so the bridge can't see the deal")),
     "look_yourself": ("clint", N_("look in Clint: the origin, Históricos, then the deal of {email}")),
     "conflict": (
         "bridge",

@@ -11,14 +11,15 @@ from bridge.cli.main import Invocation
 from bridge.cli.options import check_can_ask, remove_after_question
 from bridge.cli.output import Columns, json_option, show_json, show_list
 from bridge.errors import NotFound
+from bridge.journal import accounts as stored
 from bridge.journal import users as kept
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.users import LINK_LASTS_MS, User, UserRole
-from bridge.messages import N_, _
+from bridge.messages import N_, _, pgettext
 from bridge.operations import users as operations
 
 ROLES = click.Choice([role.value for role in UserRole])
-_WORDS = (N_("administrator"), N_("operator"), N_("viewer"), N_("invited"), N_("active"), N_("disabled"))
+_WORDS = (N_("administrator"), N_("operator"), N_("viewer"), N_("invited"), N_("disabled"))
 """Codes of `--json` that tables show in words."""
 
 
@@ -51,7 +52,7 @@ def list_users(invocation: Invocation, as_json: bool) -> None:
         (_("name"), "name"),
         (_("e-mail"), "email"),
         (_("role"), lambda row: _(row["role"])),
-        (_("state"), lambda row: _(row["state"])),
+        (_("state"), lambda row: pgettext("person", "active") if row["state"] == "active" else _(row["state"])),
         (_("accounts"), lambda row: ", ".join(row["accounts"]) or _("all")),
         (_("last sign-in"), "seen_ms"),
     ]
@@ -92,7 +93,9 @@ def link(invocation: Invocation, email: str, as_json: bool) -> None:
 
 def _show_link(invocation: Invocation, id_: int, link: str, *, as_json: bool) -> None:
     settings = invocation.settings
-    url = f"{settings.bridge_public_url or settings.local_url}/invitation/{link}"
+    with invocation.journal.database.read() as connection:
+        public_url = settings.bridge_public_url or stored.public_url(connection)
+    url = f"{public_url or settings.local_url}/invitation/{link}"
     if as_json:
         show_json({"id": id_, "url": url})
         return

@@ -94,7 +94,9 @@ def register(
         public_url = url or settings.bridge_public_url
         # A journal that is away must not hide the result; one that is not there yet is left to `bridge up`.
         with suppress(JournalError):
-            operations.judge(invocation.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
+            operations.note_registered(
+                invocation.journal, account, done.webhook, mappings, public_url, runtime.clock_ms()
+            )
     _show_done(done, source, as_json=as_json)
     if done.refused:
         click.echo(_("not subscribed to: {reason}", reason=plain(operations.not_taken(done.refused))), err=True)

@@ -160,7 +160,7 @@ class ClintApi:
     ) -> None:
         """Without a limiter this process keeps to RATE_LIMIT by itself."""
         if not token.isascii() or not token.isprintable():
-            raise SettingsError(["CLINT_API_TOKEN must be plain text, got other characters"])
+            raise SettingsError(["the token of Clint's API must be plain text, got other characters"])
         self.deadline_s = deadline_s
         """How long a request may take once it is sent."""
         self.answered_s = -math.inf
@@ -543,10 +543,14 @@ _UNREACHED = {
     ClintFault.UNKNOWN: N_("the answer of the Clint API at {host} was lost: {why}; whether it was done is not known"),
 }
 
+NEW_TOKEN = N_(
+    "make a new token in Clint and run: bridge clint set-token; where CLINT_API_TOKEN is set, put it there and start "
+    "the bridge again"
+)
 _TEXTS: dict[ClintFault, tuple[str, str | None]] = {
     ClintFault.TOKEN: (
         N_("the Clint API refused the token, got {status}"),
-        N_("copy the token from Clint into CLINT_API_TOKEN again"),
+        NEW_TOKEN,
     ),
     ClintFault.PLAN: (
         N_("the Clint API does not allow the request, got {status}"),

@@ -10,7 +10,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from bridge.clint.api import ClintApi, Origin, Stage, User, same_key
 from bridge.errors import ClintApiFailed, ClintFault, ClintNameUnknown
@@ -111,6 +111,13 @@ class Directory:
         """Read every list anew when it is needed next, such as after Clint answered that an id is gone."""
         for cached in (self._origins, self._users, self._fields, self._lost_reasons):
             cached.forget()
+
+
+class ClintAccount(NamedTuple):
+    """The account of Clint that a token opens."""
+
+    api: ClintApi
+    directory: Directory
 
 
 class _Cached(Generic[T]):

@@ -1,7 +1,7 @@
-"""Accounts and destinations that the journal holds, with a version number that grows with each change of them.
+"""Accounts, destinations and Clint's API token that the journal holds, with a version number.
 
-Processes read the rows again only when the version grew. Keys, tokens and URLs are encrypted. `journal_meta` also holds
-whether the guide to the first ones was dismissed.
+It grows with each change, and processes read the rows again only then. Keys, tokens and URLs are encrypted.
+`journal_meta` also holds the bridge's public address, and whether the guide to the first ones was dismissed.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Integer, Table, Text, cast, delete, insert, select, update
 
-from bridge.journal.schema import meta, tenant_accounts, tenant_destinations
-from bridge.settings import Account
+from bridge.journal.schema import meta, tenant_accounts, tenant_clint, tenant_destinations
+from bridge.settings import DEFAULT, Account
 
 _is_version = meta.c.key == "tenants"
 
@@ -38,8 +38,13 @@ def destinations(connection: Connection) -> dict[str, str]:
     return {row.name: row.url for row in connection.execute(select(c.name, c.url).order_by(c.name))}
 
 
+def clint_token(connection: Connection) -> str:
+    """Return the token of Clint's API; empty where none is stored."""
+    return connection.scalar(select(tenant_clint.c.token).where(tenant_clint.c.name == DEFAULT)) or ""
+
+
 def put(connection: Connection, table: Table, name: str, now_ms: int, **values: str) -> None:
-    """Add the account or destination, or change the one of that name."""
+    """Add the row of that name, or change it."""
     _raise_version(connection)
     change = update(table).where(table.c.name == name).values(changed_ms=now_ms, **values)
     if not connection.execute(change).rowcount:
@@ -54,6 +59,19 @@ def remove(connection: Connection, table: Table, name: str) -> bool:
 def _raise_version(connection: Connection) -> None:
     # The first statement of the transaction: its row lock puts changes in order.
     connection.execute(update(meta).where(_is_version).values(value=cast(cast(meta.c.value, Integer) + 1, Text)))
+
+
+_is_public_url = meta.c.key == "public_url"
+
+
+def public_url(connection: Connection) -> str:
+    """Return the public address that a person gave for a webhook last; empty where none did."""
+    return connection.scalar(select(meta.c.value).where(_is_public_url)) or ""
+
+
+def put_public_url(connection: Connection, url: str) -> None:
+    if not connection.execute(update(meta).where(_is_public_url).values(value=url)).rowcount:
+        connection.execute(insert(meta).values(key="public_url", value=url))
 
 
 _is_guide = meta.c.key == "guide_dismissed"

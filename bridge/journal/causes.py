@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select, text, union_all, update
 
@@ -21,7 +21,7 @@ from bridge.journal.about import cents_of
 from bridge.journal.notices import StoredNotice
 from bridge.journal.queries import Condition, DeadFilter
 from bridge.journal.schema import CAUSE_OPEN, DEAD, HELD, ON_HOLD, OPEN, attempts, causes, deliveries, events
-from bridge.journal.statements import distinct
+from bridge.journal.statements import count_by, distinct
 from bridge.model import NoticeLevel
 
 MOST_ANSWERS = 4
@@ -29,9 +29,9 @@ MOST_ANSWERS = 4
 GROWS_TENFOLD = 10
 """After growth by this factor an alert is sent again, and a cause is no longer marked as seen."""
 KEEP_MS = 90 * 24 * 3_600_000
-MOST_COUNTED = 20_000
-"""Waiting deliveries and held events that are counted for a page."""
-MOST_BODIES = 300
+MOST_COUNTED = 2_000
+"""Deliveries that wait for a destination, or that died of it, whose customers and charges are counted for a page."""
+MOST_BODIES = 100
 """Held events whose bodies are read for their values."""
 SAMPLED = 5
 """Events that are shown of a cause."""
@@ -132,7 +132,7 @@ def held(connection: Connection, accounts: Collection[str] | None = None) -> lis
 
 def waited_for(connection: Connection) -> list[str]:
     """Return the destinations for which deliveries wait until a person connects or resumes them."""
-    return distinct(connection, deliveries.c.destination, HELD, deliveries.c.destination > "")
+    return distinct(connection, deliveries.c.destination, HELD, after="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +142,15 @@ class Facts:
     number: int = 0
     people: int = 0
     cents: int = 0
-    is_least: bool = False
-    """Whether there is more: rows of older versions have no value, and not everything was counted."""
+    least: frozenset[str] = frozenset()
+    """Which of these three are more: not everything was counted, or rows of older versions have no value."""
     first_ms: int | None = None
     last_ms: int | None = None
     mappings: dict[str, int] = field(default_factory=dict)
-    retried: int = 0
-    """Deliveries that can be sent again."""
-    replayable: dict[str, int] = field(default_factory=dict)
-    """Deliveries whose event can be replayed, by mapping."""
+    can_retry: bool = False
+    """Whether any delivery can be sent again."""
+    replayable: tuple[str, ...] = ()
+    """The mappings of which an event can be replayed."""
     sample: tuple[int, ...] = ()
     """The oldest events."""
     status: int | None = None
@@ -158,118 +158,171 @@ class Facts:
     reason: str = ""
     """What the newest of them says: a `Message.to_json()`."""
     died: tuple[Facts, ...] = ()
-    """Of a destination: the counts of the failed deliveries that it is the cause of, for each of their filters."""
+    """Of a destination: the facts of the failed deliveries that it is the cause of."""
 
 
 def dead_facts(connection: Connection, chosen: DeadFilter) -> Facts:
-    """Return the facts of the failed deliveries of a filter."""
-    counts = _dead_counts(connection, chosen)
-    if not counts.number:
-        return counts
-    conditions = _dead(chosen)
-    people, cents, unknown = connection.execute(_worth(conditions)).one()
-    counts = replace(counts, people=people, cents=cents or 0, is_least=unknown > 0)
-    return _with_examples(connection, counts, conditions)
-
-
-def _dead(chosen: DeadFilter) -> list[Condition]:
-    return [DEAD, *queries.dead_conditions(chosen)]
-
-
-def _dead_counts(connection: Connection, chosen: DeadFilter) -> Facts:
-    """Return how many failed deliveries a filter has, from when, and how many can be sent again."""
+    """Return how many failed deliveries a filter has, what they are worth, and the oldest events."""
     c = deliveries.c
-    conditions = _dead(chosen)
-    ended = func.coalesce(c.finished_ms, c.created_ms)
-    by_mapping = select(c.mapping, func.count(), func.count(c.payload), func.min(ended), func.max(ended))
-    rows = connection.execute(by_mapping.where(*conditions).group_by(c.mapping).order_by(c.mapping)).all()
-    if not rows:
+    conditions: list[Condition] = [DEAD, *queries.dead_conditions(chosen)]
+    mappings = count_by(connection, c.mapping, *conditions)
+    if not mappings:
         return Facts()
-    number, retried = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    emptied: dict[str, int] = {}
-    if retried < number:  # an emptied event has no delivery with a payload
-        gone = select(c.mapping, func.count()).join(events, events.c.id == c.event_id).where(*conditions)
-        gone = gone.where(c.payload.is_(None), events.c.emptied_ms.is_not(None)).group_by(c.mapping)
-        emptied = {row[0]: row[1] for row in connection.execute(gone)}
-    replayable = {row[0]: row[1] - emptied.get(row[0], 0) for row in rows}
-    return Facts(
-        number=number,
-        first_ms=min(row[3] for row in rows),
-        last_ms=max(row[4] for row in rows),
-        mappings={row[0]: row[1] for row in rows},
-        retried=retried,
-        replayable={mapping: count for mapping, count in replayable.items() if count},
-    )
+    sample = _oldest(connection, conditions)
+    facts = Facts(sum(mappings.values()), mappings=dict(sorted(mappings.items())), sample=sample)
+    return _with_worth(connection, facts, conditions, is_part=False)
 
 
-def _with_examples(connection: Connection, facts: Facts, conditions: Sequence[Condition]) -> Facts:
-    """Add the oldest events of failed deliveries, and what was answered to the newest."""
+def facts_of_dead(
+    connection: Connection, standing: Iterable[Cause], accounts: Collection[str] | None = None
+) -> dict[str, Facts]:
+    """Return by key the facts of these causes of failed deliveries, without people, worth and sample.
+
+    An index alone counts all of them.
+    """
     c = deliveries.c
-    newest = connection.execute(select(c.id, c.reason).where(*conditions).order_by(c.id.desc()).limit(1)).one()
-    query = select(attempts.c.status, attempts.c.excerpt).where(attempts.c.delivery_id == newest.id)
-    last = connection.execute(query.order_by(attempts.c.number.desc()).limit(1)).first()
-    oldest = select(c.event_id).where(*conditions).order_by(c.id).limit(SAMPLED)
-    return replace(
-        facts,
-        sample=tuple(dict.fromkeys(connection.scalars(oldest))),
-        status=last.status if last else None,
-        excerpt=(last.excerpt or "") if last else "",
-        reason=newest.reason or "",
-    )
+    known = {(one.code, one.about, one.answer): one for one in standing}
+    totals = {"number": func.count(), "newest": func.max(c.id), "first": func.min(c.finished_ms)}
+    totals["last"] = func.max(c.finished_ms)
+    by_mapping = (c.reason_code, c.destination, c.answer, c.mapping)
+    query = select(*by_mapping, *(total.label(name) for name, total in totals.items())).group_by(*by_mapping)
+    query = query.where(DEAD, *queries.of_accounts(deliveries, accounts)).order_by(func.max(c.id))
+    parts: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in connection.execute(query):
+        where = (row.reason_code or "", row.destination)
+        # What is in neither died after the causes were read.
+        if cause := known.get((*where, None)) or known.get((*where, row.answer or "")):
+            parts[cause.key].append(row)
+    newest = {key: {row.mapping: row.newest for row in rows} for key, rows in parts.items()}
+    read = _read_dead(connection, [id_ for ids in newest.values() for id_ in ids.values()])
+    found = {}
+    for cause in known.values():
+        if not (rows := parts.get(cause.key, [])):
+            continue
+        mappings = Counter[str]()
+        for row in rows:
+            mappings[row.mapping] += row.number
+        of = cause.dead_filter(accounts)
+        # Most often the newest ones tell; others are looked for where these were emptied.
+        each = {name: read[newest[cause.key][name]] for name in sorted(mappings)}
+        can_retry = any(one.has_payload for one in each.values()) or _has_any(
+            connection, replace(of, with_payload=True)
+        )
+        replayable = tuple(
+            name
+            for name, one in each.items()
+            if one.has_body or _has_any(connection, replace(of, mapping=name, with_body=True))
+        )
+        last = read[rows[-1].newest]
+        found[cause.key] = Facts(
+            number=mappings.total(),
+            first_ms=min(row.first or 0 for row in rows),
+            last_ms=max(row.last or 0 for row in rows),
+            mappings=dict(sorted(mappings.items())),
+            can_retry=can_retry,
+            replayable=replayable,
+            status=last.status,
+            excerpt=last.excerpt or "",
+            reason=last.reason or "",
+        )
+    return found
 
 
-def _worth(*parts: Sequence[Condition], limit: int | None = None) -> Any:
-    """Return a query for the people of deliveries, their charges' sum, each charge once, and the unknown values."""
+class _Dead(NamedTuple):
+    """A failed delivery, with the last answer to it."""
+
+    reason: str | None
+    has_payload: bool
+    has_body: bool
+    status: int | None
+    excerpt: str | None
+
+
+def _read_dead(connection: Connection, ids: Collection[int]) -> dict[int, _Dead]:
     c = deliveries.c
+    last = select(func.max(attempts.c.id)).where(attempts.c.delivery_id.in_(ids)).group_by(attempts.c.delivery_id)
+    answers = select(attempts.c.delivery_id, attempts.c.status, attempts.c.excerpt).where(attempts.c.id.in_(last))
+    answered = {id_: (status, excerpt) for id_, status, excerpt in connection.execute(answers)}
+    query = select(c.id, c.reason, c.payload.is_not(None), events.c.emptied_ms.is_(None))
+    found = connection.execute(query.join(events, events.c.id == c.event_id).where(c.id.in_(ids)))
+    return {
+        id_: _Dead(reason, has_payload, has_body, *answered.get(id_, (None, None)))
+        for id_, reason, has_payload, has_body in found
+    }
+
+
+def _has_any(connection: Connection, chosen: DeadFilter) -> bool:
+    query = select(deliveries.c.id).where(DEAD, *queries.dead_conditions(chosen)).limit(1)
+    return connection.scalar(query) is not None
+
+
+def with_worth(connection: Connection, facts: Facts, chosen: DeadFilter) -> Facts:
+    """Add people and worth to the facts of the failed deliveries of a filter, and the oldest events of a small one."""
+    conditions = [DEAD, *queries.dead_conditions(chosen)]
+    is_part = facts.number > MOST_COUNTED
+    sample = () if is_part else _oldest(connection, conditions)
+    return _with_worth(connection, replace(facts, sample=sample), conditions, is_part=is_part)
+
+
+def _oldest(connection: Connection, conditions: Sequence[Condition]) -> tuple[int, ...]:
+    query = select(deliveries.c.event_id).where(*conditions).order_by(deliveries.c.id).limit(SAMPLED)
+    return tuple(dict.fromkeys(connection.scalars(query)))
+
+
+def _with_worth(connection: Connection, facts: Facts, *parts: Sequence[Condition], is_part: bool) -> Facts:
+    """Add how many people deliveries are about, and what their charges are worth, each charge once."""
+    c, limit = deliveries.c, MOST_COUNTED if is_part else None
     chosen = [select(c.account, c.subject, c.object_id, c.amount).where(*part).limit(limit) for part in parts]
     every = union_all(*(select(one.subquery()) for one in chosen)).subquery()
     charge = (every.c.account, every.c.subject, every.c.object_id)
     each = select(*charge, func.max(every.c.amount).label("amount")).group_by(*charge).subquery()
     person = func.count(func.distinct(each.c.account + " " + each.c.subject))
-    return select(person, func.sum(each.c.amount), func.count().filter(each.c.amount.is_(None)))
+    query = select(person, func.sum(each.c.amount), func.count().filter(each.c.amount.is_(None)))
+    people, cents, unknown = connection.execute(query).one()
+    least = facts.least | ({"people", "cents"} if is_part else {"cents"} if unknown else set())
+    return replace(facts, people=people, cents=cents or 0, least=least)
 
 
 def destination_facts(
-    connection: Connection, destination: str, died: Sequence[DeadFilter], accounts: Collection[str] | None = None
+    connection: Connection,
+    destination: str,
+    died: Sequence[tuple[DeadFilter, Facts]],
+    accounts: Collection[str] | None = None,
 ) -> Facts:
     """Return the facts of the deliveries that wait for a destination, and of those that died of it."""
     c = deliveries.c
     waiting: list[Condition] = [OPEN, c.destination == destination, *queries.of_accounts(deliveries, accounts)]
-    counts = tuple(_dead_counts(connection, one) for one in died)
-    found = [
-        _with_examples(connection, facts, _dead(one)) for facts, one in zip(counts, died, strict=True) if facts.number
-    ]
     few = select(c.mapping, c.created_ms).where(*waiting).limit(MOST_COUNTED).subquery()
     by_mapping = select(few.c.mapping, func.count(), func.min(few.c.created_ms), func.max(few.c.created_ms))
-    rows = connection.execute(by_mapping.group_by(few.c.mapping).order_by(few.c.mapping)).all()
+    rows = connection.execute(by_mapping.group_by(few.c.mapping)).all()
     number = sum(row[1] for row in rows)
-    if rows:
-        # Those that the pause holds are at hand by an index; all others are looked through.
-        held = select(c.event_id).where(*waiting, HELD).order_by(c.id).limit(SAMPLED)
-        oldest = select(c.event_id).where(*waiting, c.due_ms.is_not(None)).order_by(c.due_ms).limit(SAMPLED)
-        ids = connection.scalars(held).all() or connection.scalars(oldest).all()
-        times = {"first_ms": min(row[2] for row in rows), "last_ms": max(row[3] for row in rows)}
-        sample = tuple(sorted(dict.fromkeys(ids)))
-        found.insert(0, Facts(number, mappings={row[0]: row[1] for row in rows}, sample=sample, **times))
-    if not found:
-        return Facts(died=counts)
-    parts = [waiting, *(_dead(one) for one in died)]
-    people, cents, unknown = connection.execute(_worth(*parts, limit=MOST_COUNTED)).one()
-    answer = next((one for one in found if one.status or one.excerpt), Facts())
-    names = sorted({name for one in found for name in one.mappings})
-    return Facts(
-        number=sum(one.number for one in found),
-        people=people,
-        cents=cents or 0,
-        is_least=unknown > 0 or number == MOST_COUNTED,
-        first_ms=min(one.first_ms or 0 for one in found),
-        last_ms=max(one.last_ms or 0 for one in found),
-        mappings={name: sum(one.mappings.get(name, 0) for one in found) for name in names},
-        sample=tuple(dict.fromkeys(id_ for one in found for id_ in one.sample))[:SAMPLED],
-        status=answer.status,
-        excerpt=answer.excerpt,
-        died=counts,
+    if not rows and not died:
+        return Facts()
+    # Those that the pause holds are at hand by an index; all others are looked through.
+    held = select(c.event_id).where(*waiting, HELD).order_by(c.id).limit(SAMPLED)
+    oldest = select(c.event_id).where(*waiting, c.due_ms.is_not(None)).order_by(c.due_ms).limit(SAMPLED)
+    ids = (connection.scalars(held).all() or connection.scalars(oldest).all()) if rows else []
+    failed = [facts for _chosen, facts in died]
+    of_each = [
+        Facts(number=row[1], mappings={row[0]: row[1]}, first_ms=row[2], last_ms=row[3]) for row in rows
+    ] + failed
+    mappings: defaultdict[str, int] = defaultdict(int)
+    for name, count in (item for one in of_each for item in one.mappings.items()):
+        mappings[name] += count
+    facts = Facts(
+        number=sum(one.number for one in of_each),
+        least=frozenset({"number"} if number == MOST_COUNTED else ()),
+        first_ms=min(one.first_ms or 0 for one in of_each),
+        last_ms=max(one.last_ms or 0 for one in of_each),
+        mappings=dict(sorted(mappings.items())),
+        sample=tuple(sorted(dict.fromkeys(ids))),
+        status=next((one.status for one in failed if one.status), None),
+        excerpt=next((one.excerpt for one in failed if one.excerpt), ""),
+        died=tuple(failed),
     )
+    parts = [waiting, *([DEAD, *queries.dead_conditions(chosen)] for chosen, _facts in died)]
+    is_part = any(one >= MOST_COUNTED for one in (number, *(one.number for one in failed)))
+    return _with_worth(connection, facts, *parts, is_part=is_part)
 
 
 def held_facts(connection: Connection, code: str, account: str | None) -> Facts:
@@ -292,7 +345,7 @@ def held_facts(connection: Connection, code: str, account: str | None) -> Facts:
         number=number,
         people=people,
         cents=sum(values.values()),
-        is_least=number > len(rows),
+        least=frozenset({"cents"} if number > len(rows) else ()),
         first_ms=first_ms,
         last_ms=last_ms,
         sample=tuple(row.id for row in rows[:SAMPLED]),

@@ -52,6 +52,9 @@ class Job:
         return self.state == "running"
 
 
+_all = select(*(column for column in jobs.c if column is not jobs.c.details))
+
+
 def begin(
     connection: Connection,
     kind: str,
@@ -102,7 +105,7 @@ def stop(connection: Connection, id_: int, by: str) -> bool:
 def lost(connection: Connection, silent_ms: int, now_ms: int) -> Job | None:
     """Return a running job whose runner has been silent for so long."""
     silent = (jobs.c.state == "running", jobs.c.runner.is_not(None), jobs.c.beat_ms < now_ms - silent_ms)
-    row = connection.execute(select(jobs).where(*silent).order_by(jobs.c.id).limit(1)).mappings().first()
+    row = connection.execute(_all.where(*silent).order_by(jobs.c.id).limit(1)).mappings().first()
     return _job(row, now_ms) if row else None
 
 
@@ -117,8 +120,21 @@ def give_back(connection: Connection, id_: int, runner: str) -> None:
     connection.execute(update(jobs).where(jobs.c.id == id_, jobs.c.runner == runner).values(beat_ms=0))
 
 
-def finish(connection: Connection, id_: int, now_ms: int, result: Mapping[str, Any]) -> None:
-    _end(connection, id_, now_ms, state="done", result=json.dumps(dict(result)))
+def finish(
+    connection: Connection,
+    id_: int,
+    now_ms: int,
+    result: Mapping[str, Any],
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """End a job; its pages read the result, and only its files the details."""
+    kept = json.dumps(dict(details)) if details else None
+    _end(connection, id_, now_ms, state="done", result=json.dumps(dict(result)), details=kept)
+
+
+def details(connection: Connection, id_: int) -> dict[str, Any]:
+    text = connection.scalar(select(jobs.c.details).where(jobs.c.id == id_))
+    return dict(json.loads(text)) if text else {}
 
 
 def fail(connection: Connection, id_: int, now_ms: int, code: str, error: str) -> None:
@@ -134,13 +150,13 @@ def amend(connection: Connection, id_: int, result: Mapping[str, Any]) -> None:
 
 
 def find(connection: Connection, id_: int, now_ms: int) -> Job | None:
-    row = connection.execute(select(jobs).where(jobs.c.id == id_, jobs.c.kind != DRAFT)).mappings().first()
+    row = connection.execute(_all.where(jobs.c.id == id_, jobs.c.kind != DRAFT)).mappings().first()
     return _job(row, now_ms) if row else None
 
 
 def newest(connection: Connection, kind: str, now_ms: int, limit: int = 1, about: str | None = None) -> list[Job]:
     """Return the last jobs of a kind (and about one thing), newest first."""
-    query = select(jobs).where(jobs.c.kind == kind).order_by(jobs.c.id.desc()).limit(limit)
+    query = _all.where(jobs.c.kind == kind).order_by(jobs.c.id.desc()).limit(limit)
     if about is not None:
         query = query.where(jobs.c.about == about)
     return [_job(row, now_ms) for row in connection.execute(query).mappings()]

@@ -107,7 +107,7 @@ def jobs_of(connection: Connection, people: Collection[Person]) -> Iterator[dict
     known = {*people, *((row.account, row.object_id) for row in rows if row.object_id)}
     for job in connection.execute(select(jobs).order_by(jobs.c.id)).mappings().all():
         ids = {id_ for account, id_ in known if account == job["about"]}
-        result = _parsed(job["result"]) or {}
+        result = {**(_parsed(job["result"]) or {}), **(_parsed(job["details"]) or {})}
         if job["kind"] in {"trial", "life"}:
             parsed = {**job, "params": _parsed(job["params"]), "steps": _parsed(job["steps"]), "result": result}
             own = parsed if _names(parsed, ids) else {}

@@ -196,9 +196,10 @@ _partial(deliveries, "deliveries_newest", "object_id", "line", "order_at", "orde
 _partial(deliveries, "deliveries_plan", "mapping", "once_key", where=text("deliveries.once_key IS NOT NULL"))
 _partial(deliveries, "deliveries_held", "destination", "id", where=HELD)  # to be resumed
 _partial(deliveries, "deliveries_dead", "id", where=DEAD)  # to be fixed by a person
-# By cause. Pages count the customers and charges of a cause by this index alone.
-_cause = ("reason_code", "destination", "answer", "account", "subject", "object_id", "amount")
-_partial(deliveries, "deliveries_cause", *_cause, where=DEAD)
+# By cause. Pages count all that they say of a cause by this index alone.
+_cause = ("reason_code", "destination", "answer", "mapping")
+_of_cause = ("account", "subject", "object_id", "amount", "finished_ms", "id")
+_partial(deliveries, "deliveries_cause", *_cause, *_of_cause, where=DEAD)
 # A person's lists. Open deliveries have no entry, since their state still changes.
 _partial(deliveries, "deliveries_state", "state", "event_id", where=FINISHED)
 _partial(deliveries, "deliveries_mapping", "mapping", "state", "event_id", where=FINISHED)
@@ -357,6 +358,7 @@ jobs = Table(
     Column("total", Integer),  # null: not known yet
     Column("steps", EncryptedText("console_jobs.steps"), nullable=False),  # JSON: progress, in order
     Column("result", EncryptedText("console_jobs.result")),  # JSON
+    Column("details", EncryptedText("console_jobs.details")),  # JSON: what no page shows, only a file
     Column("code", Text),  # of the error that ended it
     Column("error", EncryptedText("console_jobs.error")),
     Column("author", Text, nullable=False),
@@ -403,6 +405,15 @@ tenant_destinations = Table(
     *_columns(BigInteger, "created_ms", "changed_ms"),
 )
 """Accounts and destinations that a person added; the environment overrides those of the same name."""
+
+tenant_clint = Table(
+    "tenant_clint",
+    metadata,
+    Column("name", Text, primary_key=True),  # always DEFAULT: there is one account of Clint
+    Column("token", EncryptedText("tenant_clint.token"), nullable=False),
+    *_columns(BigInteger, "created_ms", "changed_ms"),
+)
+"""The token of Clint's API that a person added; CLINT_API_TOKEN overrides it."""
 
 
 def _claimed() -> list[Column[Any]]:

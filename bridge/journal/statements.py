@@ -86,18 +86,21 @@ class BulkStatement:
         return self._on_postgresql
 
 
-def distinct(connection: Connection, column: Column[str], *conditions: Any, limit: int | None = None) -> list[str]:
-    """Return the values of an indexed column, `limit` at most, in their order.
+def distinct(
+    connection: Connection, column: Column[str], *conditions: Any, after: str | None = None, limit: int | None = None
+) -> list[str]:
+    """Return the values of an indexed column beyond `after`, `limit` at most, in their order.
 
-    Each is one jump in the index; DISTINCT would read all rows.
+    Each is one jump in the index; DISTINCT would read all rows. No condition may bound the column, since SQLite jumps
+    to one bound only and reads on from there.
     """
     found: list[str] = []
     query = select(column).where(*conditions).order_by(column).limit(1)
     while limit is None or len(found) < limit:
-        value = connection.scalar(query.where(column > found[-1]) if found else query)
+        value = connection.scalar(query if after is None else query.where(column > after))
         if value is None:
             break
-        found.append(value)
+        found.append(after := value)
     return found
 
 

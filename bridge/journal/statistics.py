@@ -133,6 +133,7 @@ def fold(connection: Connection, limit: int = 1_000) -> bool:
 class Gauges:
     events_waiting: int
     oldest_waiting_s: float
+    waiting_since_ms: int | None  # arrival of the oldest event that waits without a hold
     deliveries: dict[str, int]  # number by state: the open states, and dead
     oldest_due_s: float  # age of the oldest open delivery; 0 where there is none
     lanes: int
@@ -150,8 +151,9 @@ def gauges(connection: Connection, now_ms: int, accounts: Collection[str] | None
     oldest_ms = connection.scalar(select(deliveries.c.created_ms).where(deliveries.c.id == first))
     is_leased = lanes.c.lease_until_ms > now_ms
     all_lanes, leased = connection.execute(select(func.count(), func.count().filter(is_leased))).one()
-    of_events = select(func.count(), func.min(events.c.received_ms)).where(WAITS, *mine)
-    waiting, oldest_waiting_ms = connection.execute(of_events).one()
+    arrived = func.min(events.c.received_ms)
+    of_events = select(func.count(), arrived, arrived.filter(events.c.hold_code.is_(None))).where(WAITS, *mine)
+    waiting, oldest_waiting_ms, waiting_since_ms = connection.execute(of_events).one()
     by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
     by_state |= count_by(connection, deliveries.c.state, OPEN, *of_mine)
     dead_ones = select(func.count()).select_from(deliveries).where(DEAD, *of_mine)
@@ -159,6 +161,7 @@ def gauges(connection: Connection, now_ms: int, accounts: Collection[str] | None
     return Gauges(
         waiting,
         (now_ms - oldest_waiting_ms) / 1000 if waiting else 0.0,
+        waiting_since_ms,
         by_state,
         max(0, now_ms - oldest_ms) / 1000 if oldest_ms is not None else 0.0,
         all_lanes,
@@ -193,11 +196,9 @@ def dead_by_account(connection: Connection) -> dict[str, dict[str, dict[str, int
     return found
 
 
-def waiting_since_ms(connection: Connection, accounts: Collection[str] | None = None) -> int | None:
+def waiting_since_ms(connection: Connection) -> int | None:
     """Return the arrival of the oldest event that waits without a hold."""
-    query = select(func.min(events.c.received_ms)).where(
-        WAITS, events.c.hold_code.is_(None), *of_accounts(events, accounts)
-    )
+    query = select(func.min(events.c.received_ms)).where(WAITS, events.c.hold_code.is_(None))
     oldest_ms: int | None = connection.scalar(query)
     return oldest_ms
 

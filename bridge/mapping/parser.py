@@ -559,7 +559,7 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
         what = N_("the file has no tests; add one, so that a later change can't break it unnoticed")
         findings.warning(entries.node, "tests.none", what)
     if entries.text("verify") == "true" and not known.reads_back:
-        what = N_("verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify")
+        what = N_("verify does nothing without a token of Clint's API (Elite plan); set one or delete verify")
         findings.warning(entries.value("verify") or entries.node, "verify.no_token", what)
     # Keys of fields that were refused too: the tests that expect them are right.
     keys = {key.text for block in groups.values() for key, _ in block.pairs}

@@ -1,4 +1,4 @@
-"""Changes to the accounts and destinations of the journal; clients, addresses and mappings of an account."""
+"""Changes to the accounts, destinations and token of the journal; clients, addresses and mappings of an account."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from bridge.journal import destinations as circuits
 from bridge.journal.audit import Actor
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.notices import Resolved
-from bridge.journal.schema import OPEN, WAITS, deliveries, events, tenant_accounts, tenant_destinations
+from bridge.journal.schema import OPEN, WAITS, deliveries, events, tenant_accounts, tenant_clint, tenant_destinations
 from bridge.mapping import Mapping, Setup, read_directory
 from bridge.messages import N_, Message, message
 from bridge.pipeline.account_events import ACCESS_TOKEN
 from bridge.pipeline.active_mappings import ActiveMappings
+from bridge.reasons import pause_code
 from bridge.runtime import Runtime
-from bridge.settings import NAME, Settings, destination_variable, origin_of, variable
+from bridge.settings import DEFAULT, NAME, Settings, api_secret, destination_variable, origin_of, variable
 
 
 def client_of(runtime: Runtime, account: str) -> AsaasClient:
@@ -81,6 +82,11 @@ def mappings_in_use(open_journal: Callable[[], Journal], directory: Path) -> tup
     return found, message(N_("the files in {directory}"), directory=str(directory))
 
 
+TOKEN_VARIABLE = variable("CLINT_API_TOKEN", DEFAULT)
+SET_TOKEN = N_(
+    "make a token in Clint (its API needs the Elite plan) and run: bridge clint set-token; or set CLINT_API_TOKEN for "
+    "all processes and start them again"
+)
 MAKE_KEY = N_("make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for all processes and start them again")
 
 
@@ -187,8 +193,9 @@ def check_destination(journal: Journal, settings: Settings, name: str, url: str)
     family = "CLINT_WEBHOOK_URL" if fixed is None or origin_of(fixed) is None else "CLINT_ORIGIN"
     _check(journal, settings, name, fixed is not None, family)
     if origin_of(url) is not None:
-        if not settings.clint_api_token:
-            raise UsageError(N_("an origin as a destination needs CLINT_API_TOKEN, which is not set"))
+        if not has_token(journal, settings):
+            what = N_("an origin as a destination needs a token of Clint's API, and none is set")
+            raise UsageError(what, hint=SET_TOKEN)
     elif problem := check_url(url, settings.bridge_allow_private_destinations):
         hint = N_("copy it from Clint: the origin's integrations")
         raise UsageError(N_("the URL of {name} {rule}"), hint=hint, name=name, rule=problem)
@@ -227,6 +234,70 @@ def remove_destination(journal: Journal, actor: Actor, now_ms: int, name: str) -
         audit.note(connection, actor, "destination.removed", name, now_ms)
 
 
+def has_token(journal: Journal, settings: Settings) -> bool:
+    """Return whether there is a token of Clint's API, in the environment or the journal."""
+    if settings.clint_api_token:
+        return True
+    with journal.database.read() as connection:
+        return bool(stored.clint_token(connection))
+
+
+def check_token(journal: Journal, settings: Settings, token: str) -> None:
+    """Raise KeyNeeded or UsageError where this token of Clint's API can't be stored."""
+    if settings.clint_api_token:
+        what = N_("the token of Clint's API is set up in the environment, which wins")
+        raise UsageError(what, hint=N_("change {variable} there, or remove it first"), variable=TOKEN_VARIABLE)
+    if not journal.database.keyring:
+        raise KeyNeeded(hint=MAKE_KEY)
+    try:
+        is_whole = bool(api_secret(token))
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        what = N_("a token of Clint's API is letters, digits and signs without blanks")
+        raise UsageError(what, hint=N_("copy the whole token from Clint again"))
+
+
+def put_token(journal: Journal, settings: Settings, actor: Actor, now_ms: int, token: str) -> tuple[bool, int]:
+    """Store a token of Clint's API; return whether it is the first, and how many lines a new one frees.
+
+    It resumes the API destinations that were paused because Clint refused the one before. Raises KeyNeeded, UsageError.
+    """
+    check_token(journal, settings, token)
+    with journal.database.write() as connection:
+        encryption.prepare(connection)
+        before = stored.clint_token(connection)
+        stored.put(connection, tenant_clint, DEFAULT, now_ms, token=token)
+        freed = 0
+        if before != token:
+            paused = {name: one.paused_reason for name, one in circuits.load(connection).items() if one.paused_ms}
+            for name, url in sorted({**stored.destinations(connection), **settings.destinations}.items()):
+                may_go_on = name not in paused or pause_code(paused[name]) in _PAUSED_BY_TOKEN
+                if origin_of(url) is not None and may_go_on:
+                    # Due when every worker knows the token: another one would defer it again.
+                    freed += circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S)).lines
+        audit.note(connection, actor, "clint.token_changed" if before else "clint.token_added", "", now_ms)
+    return not before, freed
+
+
+_PAUSED_BY_TOKEN = frozenset({"clint.token", "clint.plan"})
+
+
+def remove_token(journal: Journal, actor: Actor, now_ms: int) -> None:
+    """Remove the token of Clint's API from the journal; due deliveries to origins wait. Raises NotFound."""
+    with journal.database.write() as connection:
+        if not stored.remove(connection, tenant_clint, DEFAULT):
+            hint = N_("one of the environment is removed there")
+            raise NotFound(N_("the journal has no token of Clint's API"), hint=hint)
+        audit.note(connection, actor, "clint.token_removed", "", now_ms)
+
+
+def waiting_for_token(connection: Connection, settings: Settings) -> int:
+    """Return the number of due deliveries that are written by Clint's API."""
+    urls = {**stored.destinations(connection), **settings.destinations}
+    return sum(open_deliveries(connection, name) for name, url in urls.items() if origin_of(url) is not None)
+
+
 def open_deliveries(connection: Connection, name: str) -> int:
     """Return the number of due deliveries of a destination."""
     query = select(func.count()).select_from(deliveries).where(OPEN, deliveries.c.destination == name)
@@ -237,7 +308,9 @@ def overridden(connection: Connection, settings: Settings) -> list[str]:
     """Return the variables that win over the journal's values of the same name."""
     accounts = settings.accounts.keys() & stored.accounts(connection).keys()
     urls = settings.destinations.keys() & stored.destinations(connection).keys()
+    token = [TOKEN_VARIABLE] if settings.clint_api_token and stored.clint_token(connection) else []
     return [
+        *token,
         *(variable("ASAAS_API_KEY", name) for name in sorted(accounts)),
         *(destination_variable(name, settings.destinations[name]) for name in sorted(urls)),
     ]

@@ -99,10 +99,12 @@ def find_causes(
     files = broken_files(runtime) if broken is None else broken
     told = notices.open_notices(connection) if told is None else told
     left = causes.dead(connection, accounts)
-    unset = [one for one in causes.waited_for(connection) if one not in runtime.destinations]
-    found = [Cause(Kind.UNSET, UNSET, one) for one in unset if names is None or one in names]
-    for one in destinations.load(connection).values():
-        if one.name not in runtime.destinations:
+    kept = destinations.load(connection)
+    stops = [stop_of(runtime, one, kept.get(one)) for one in causes.waited_for(connection)]
+    unset = [stop for stop in stops if stop and stop.code in {UNSET, NO_TOKEN}]
+    found = [Cause(Kind.UNSET, one.code, one.destination) for one in unset if names is None or one.destination in names]
+    for one in kept.values():
+        if any(stop.destination == one.name for stop in unset) or one.name not in runtime.destinations:
             continue  # its pause says nothing any more
         if (one.paused_ms is not None or one.state != "closed") and (names is None or one.name in names):
             cause, left = _of_destination(one, left)
@@ -178,18 +180,31 @@ def _of_destination(one: Destination, dead: list[Cause]) -> tuple[Cause, list[Ca
     return cause, [cause for cause in dead if cause not in of_it]
 
 
-def facts_of(connection: Connection, cause: Cause, accounts: Collection[str] | None = None) -> Facts:
-    """Return what a cause concerns, in these accounts or in all."""
-    if cause.kind is Kind.DEAD:
-        return causes.dead_facts(connection, cause.dead_filter(accounts))
-    if cause.kind is Kind.HELD:
-        return causes.held_facts(connection, cause.code, cause.about)
-    if cause.kind is Kind.REFUSED:
-        return causes.held_facts(connection, cause.code, None)
-    if cause.kind in {Kind.PAUSED, Kind.CIRCUIT, Kind.UNSET}:
-        died = [one.dead_filter(accounts) for one in cause.dead]
-        return causes.destination_facts(connection, cause.about, died, accounts)
-    return Facts()
+def facts_of(
+    connection: Connection, standing: Collection[Cause], accounts: Collection[str] | None = None
+) -> list[Facts]:
+    """Return what each cause concerns, in these accounts or in all."""
+    failed = [dead for cause in standing for dead in (cause, *cause.dead) if dead.kind is Kind.DEAD]
+    of_dead = causes.facts_of_dead(connection, failed, accounts) if failed else {}
+
+    def facts(cause: Cause) -> Facts:
+        if cause.kind is Kind.DEAD:
+            return of_dead.get(cause.key, Facts())  # without people and worth
+        if cause.kind is Kind.HELD:
+            return causes.held_facts(connection, cause.code, cause.about)
+        if cause.kind is Kind.REFUSED:
+            return causes.held_facts(connection, cause.code, None)
+        if cause.kind in {Kind.PAUSED, Kind.CIRCUIT, Kind.UNSET}:
+            died = [(one.dead_filter(accounts), facts(one)) for one in cause.dead]
+            return causes.destination_facts(connection, cause.about, died, accounts)
+        return Facts()
+
+    return [
+        causes.with_worth(connection, facts(cause), cause.dead_filter(accounts))
+        if cause.kind is Kind.DEAD
+        else facts(cause)
+        for cause in standing
+    ]
 
 
 def note_causes(runtime: Runtime) -> None:

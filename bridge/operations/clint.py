@@ -25,7 +25,7 @@ from bridge.mapping.model import ClintDirectory, Funnel
 from bridge.mapping.values import as_decimal as as_number
 from bridge.mapping.values import folded, or_none
 from bridge.messages import N_, Message, read_message
-from bridge.operations.accounts import mappings_in_use
+from bridge.operations.accounts import SET_TOKEN, check_token, mappings_in_use
 from bridge.operations.doctor import CLINT_TOKEN, Check, State, api_origin, check, clint_api, origin_known
 from bridge.operations.webhooks import apply_notices
 from bridge.pipeline.deals import DOUBLED, doubled_notice, oldest
@@ -48,10 +48,6 @@ NO_TOKEN = N_(
     "not set: deals can't be written by Clint's API, and what Clint has (origins, stages, users, fields, deals) "
     "can't be read"
 )
-SET_TOKEN = N_(
-    "make a token in Clint (its API needs the Elite plan), set CLINT_API_TOKEN to it in the environment of all "
-    "processes and start them again"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +68,19 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal], only: str 
 
     `open_journal` raises where the journal can't be used; the mappings are then those of the files.
     """
-    if runtime.clint_api is None:
+    api_now = runtime.clint_api
+    if api_now is None:
         yield check(CLINT_TOKEN, NO_TOKEN, State.WRONG, SET_TOKEN, "api.no_token")
         return
-    directory = Directory(runtime.clint_api)
-    of_token, clint = clint_api(directory)
+    of_token, clint = clint_api(Directory(api_now))
     yield of_token
     if clint is None:
         return
     api = {name: origin for name, url in runtime.destinations.items() if (origin := origin_of(url)) is not None}
     wanted = {name: origin for name, origin in api.items() if only in {"", name}}
     for name, origin in sorted(wanted.items()):
-        yield api_origin(runtime.settings, name, origin, clint)
-    clint, unread = _with_users_and_fields(runtime.clint_api, clint)
+        yield api_origin(name, origin, clint)
+    clint, unread = _with_users_and_fields(api_now, clint)
     yield from unread
     root = runtime.settings.bridge_mappings_dir
     setup = replace(runtime.setup, api=api, clint=clint)
@@ -101,7 +97,16 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal], only: str 
         yield check(N_("API destinations"), what, mend=mend)
     for origin_id, key_field in sorted(_places(clint, wanted, uses)):
         place = (origin_id, clint.origins[origin_id][0], key_field)
-        yield from _doubled(runtime.clint_api, open_journal, place, runtime.clock_ms())
+        yield from _doubled(api_now, open_journal, place, runtime.clock_ms())
+
+
+def try_token(runtime: Runtime, token: str) -> int:
+    """Ask Clint for its origins by a token that is not stored yet; return their number.
+
+    Raises KeyNeeded, UsageError, ClintApiFailed.
+    """
+    check_token(runtime.journal, runtime.settings, token)
+    return len(Directory(runtime.clint_api_of(token)).origins())
 
 
 def _with_users_and_fields(api: ClintApi, clint: ClintDirectory) -> tuple[ClintDirectory, list[Check]]:
@@ -139,9 +144,9 @@ def _origins(clint: ClintDirectory, wanted: dict[str, str], uses: list[_Use], *,
             continue
         facts: dict[str, Any] = {
             "origin": name,
-            "stages": ", ".join(label for _, label in stages) or Message(N_("none")),
-            "destinations": ", ".join(leading) or Message(N_("none")),
-            "mappings": ", ".join(users) or Message(N_("none")),
+            "stages": ", ".join(label for _, label in stages) or "–",
+            "destinations": ", ".join(leading) or "–",
+            "mappings": ", ".join(users) or "–",
             "id": id_,
         }
         what = N_("stages: {stages}; destinations: {destinations}; mappings: {mappings}")
@@ -360,9 +365,10 @@ def note_doubled(runtime: Runtime, pause: Callable[[], object] = lambda: None) -
     journal, wanted = runtime.journal, dict(runtime.setup.api)
     with journal.database.read() as connection:
         known = {one.about: _noted(one) for one in notices.open_notices(connection, [DOUBLED])}
-    if runtime.clint_api is None or not (wanted or known):
+    api = runtime.clint_api
+    if api is None or not (wanted or known):
         return
-    api = runtime.clint_api.paced(pause)
+    api = api.paced(pause)
     clint = ClintDirectory(Directory(api).origins())
     mappings = [item.mapping for item in runtime.mappings.current()]
     uses = list(_uses(mappings, replace(runtime.setup, clint=clint), set(wanted)))
@@ -432,9 +438,10 @@ def known_origin(runtime: Runtime, origin: str) -> str:
 
     Raises UsageError that lists the origins where there is none, or several; ClintApiFailed.
     """
-    if runtime.clint_directory is None:
-        raise UsageError(N_("CLINT_API_TOKEN is not set"), hint=SET_TOKEN)
-    clint = ClintDirectory(runtime.clint_directory.origins())
+    directory = runtime.clint_directory
+    if directory is None:
+        raise UsageError(N_("no token of Clint's API is set"), hint=SET_TOKEN)
+    clint = ClintDirectory(directory.origins())
     found = origin_known("", origin, clint)
     if found.state is not State.FINE:
         raise UsageError(found.value, hint=found.mend)

@@ -19,7 +19,7 @@ from bridge.mapping.catalogue import EVENTS
 from bridge.messages import N_
 from bridge.operations.accounts import client_of, is_production_key, mappings_in_use, public_hook_url
 from bridge.operations.doctor import post_to_door
-from bridge.operations.webhooks import WantedWebhook, WebhookResult, apply, found_ours, judge, plan
+from bridge.operations.webhooks import WantedWebhook, WebhookResult, apply, found_ours, note_registered, plan
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT, Account
 
@@ -147,7 +147,7 @@ def connect_webhook(runtime: Runtime, account: str, public_url: str | None, emai
     events |= {name for one in found for name in one.events}
     planned = plan(every, WantedWebhook(account, url, events, runtime.accounts[account].webhook_token, email=email))
     done = apply(webhooks, planned)
-    judge(runtime.journal, account, [done.webhook], mappings, public_url or "", runtime.clock_ms())
+    note_registered(runtime.journal, account, done.webhook, mappings, public_url or "", runtime.clock_ms())
     return done
 
 

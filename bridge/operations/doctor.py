@@ -27,9 +27,9 @@ from bridge.alerts.send import Result
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL
 from bridge.asaas.webhooks import Problem, Webhooks, find_ours, needed_events, problems
-from bridge.clint.api import ClintApi
+from bridge.clint.api import NEW_TOKEN, ClintApi
 from bridge.clint.directory import Directory
-from bridge.crypto import KEY_FILE, with_kept_key
+from bridge.crypto import KEY_FILE, key_to_make, with_kept_key
 from bridge.embedded_redis import find_server, version_of
 from bridge.errors import BridgeError, ClintApiFailed, ClintFault, JournalError
 from bridge.http import check_url
@@ -43,11 +43,19 @@ from bridge.mapping.findings import shown as quoted
 from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import NoticeLevel
-from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url, strange_url, without_mapping
+from bridge.operations.accounts import (
+    SET_TOKEN,
+    mappings_in_use,
+    overridden,
+    public_hook_url,
+    strange_url,
+    without_mapping,
+)
 from bridge.operations.overlaps import groups
 from bridge.runtime import Runtime
 from bridge.settings import (
     DEFAULT,
+    JOURNAL_FILE,
     LEAST_PASSWORD,
     LEAST_TOKEN,
     Account,
@@ -244,10 +252,7 @@ def clint_api(directory: Directory) -> tuple[Check, ClintDirectory | None]:
 CLINT_TOKEN = N_("token of Clint's API")
 _AGAIN = N_("try again in a moment")
 _API_FAULTS = {
-    ClintFault.TOKEN: (
-        N_("make a token in Clint, set CLINT_API_TOKEN to it for all processes and start them again"),
-        "api.token",
-    ),
+    ClintFault.TOKEN: (NEW_TOKEN, "api.token"),
     ClintFault.PLAN: (
         N_("Clint's API needs the Elite plan: ask Clint for it, or send to webhooks instead"),
         "api.plan",
@@ -255,13 +260,12 @@ _API_FAULTS = {
 }
 
 
-def api_origin(settings: Settings, name: str, origin: str, clint: ClintDirectory | None) -> Check:
+def api_origin(name: str, origin: str, clint: ClintDirectory | None, *, has_token: bool = True) -> Check:
     """Check the origin of an API destination, as far as it is known what Clint has."""
     label = N_("destination {destination}")
-    if not settings.clint_api_token:
-        mend = N_("set CLINT_API_TOKEN; Clint's API needs the Elite plan")
+    if not has_token:
         what = N_("needs a token of Clint's API, and none is set")
-        return check(label, what, State.WRONG, mend, "no_token", destination=name)
+        return check(label, what, State.WRONG, SET_TOKEN, "api.no_token", destination=name)
     return origin_known(label, origin, clint, destination=name)
 
 
@@ -285,6 +289,8 @@ def destinations(
     mappings: Iterable[Mapping],
     clint: ClintDirectory | None = None,
     stored: Collection[str] = (),
+    *,
+    has_token: bool = False,
 ) -> Iterator[Check]:
     """Check each destination's URL or origin, and that every destination of a mapping has one.
 
@@ -294,7 +300,7 @@ def destinations(
     words = N_("destination {destination}")
     for name, url in sorted(settings.destinations.items()):
         if (origin := origin_of(url)) is not None:
-            yield api_origin(settings, name, origin, clint)
+            yield api_origin(name, origin, clint, has_token=has_token)
             continue
         label = words if name in stored else variable("CLINT_WEBHOOK_URL", name)
         facts: dict[str, Any] = {"destination": name} if name in stored else {}
@@ -418,6 +424,9 @@ def disk(where: str, free: int) -> Check:
 def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterator[Check]:
     """Check the encryption of the journal, its accounts, and what the environment overrides of them."""
     name = N_("encryption")
+    if not runtime.settings.bridge_encryption_key and (made := key_to_make(os.environ, JOURNAL_FILE)):
+        yield check(name, N_("not yet: the first `bridge up` makes a key in {file}"), file=str(made))
+        return
     if not runtime.settings.bridge_encryption_key:
         mend = N_("to switch it on, make BRIDGE_ENCRYPTION_KEY with `bridge db new-key`")
         what = N_("off: personal data is in the journal as it came")
@@ -426,6 +435,7 @@ def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterato
     try:
         with open_journal().database.read() as connection:
             accounts, urls = stored.accounts(connection), stored.destinations(connection)
+            token = stored.clint_token(connection)
             hidden = overridden(connection, runtime.settings)
     except JournalError:
         return  # the check of the journal shows it
@@ -434,8 +444,9 @@ def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterato
         yield check(name, N_("on, with the key of {file}: keep a copy of it, apart from the journal's"), file=str(file))
     else:
         yield check(name, N_("on"))
-    what = N_("accounts: {accounts}; destinations: {destinations}")
-    yield check(N_("in the journal"), what, accounts=", ".join(accounts) or "–", destinations=", ".join(urls) or "–")
+    what = N_("accounts: {accounts}; destinations: {destinations}; token of Clint's API: {token}")
+    facts: dict[str, Any] = {"accounts": ", ".join(accounts) or "–", "destinations": ", ".join(urls) or "–"}
+    yield check(N_("in the journal"), what, **facts, token=Message(N_("yes")) if token else "–")
     for setting in hidden:
         what = N_("the environment wins over the journal's value of that name")
         mend = N_("remove the variable, or remove the value from the journal")
@@ -488,13 +499,14 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
         mend = N_("copy a mapping with the line `account: {account}`, or switch one on; see: bridge mappings list")
         yield check(N_("account {account}"), what, State.WARNING, mend, UNHEARD, account=name)
     yield from overlapping(mappings, runtime.setup)
-    clint = None
-    if runtime.clint_api:
-        of_token, clint = clint_api(Directory(runtime.clint_api))
+    api, clint = runtime.clint_api, None
+    if api:
+        of_token, clint = clint_api(Directory(api))
         yield of_token
-    yield from destinations(settings, mappings, clint, settings.destinations.keys() - own.destinations.keys())
-    if clint is not None and runtime.clint_api:
-        yield from _lacking(runtime, runtime.clint_api, mappings, clint)
+    of_journal = settings.destinations.keys() - own.destinations.keys()
+    yield from destinations(settings, mappings, clint, of_journal, has_token=api is not None)
+    if clint is not None and api:
+        yield from _lacking(runtime, api, mappings, clint)
     if not settings.accounts:
         mend = N_("connect one: bridge accounts add NAME, or set ASAAS_API_KEY and ASAAS_WEBHOOK_TOKEN")
         yield check("asaas", N_("no account: every event is refused"), State.WRONG, mend, "account.none")

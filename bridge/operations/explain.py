@@ -68,6 +68,8 @@ class Preview:
     outcomes: tuple[Outcome, ...] = ()
     problem: str = ""
     """Why the event would wait: a `Message.to_json()`, or an empty text."""
+    code: str = ""
+    """The error's code, where the event would wait."""
     unheard: Unheard | None = None
     """Why no mapping takes the event."""
 
@@ -112,7 +114,7 @@ def _preview(
     if not plan.mappings:
         return Preview(event.id, event.name, unheard=unheard(event.name, event.account, event.replay_mapping, active))
     if isinstance(fetched, EnrichmentWaits):
-        return Preview(event.id, event.name, problem=fetched.message().to_json())
+        return Preview(event.id, event.name, problem=fetched.message().to_json(), code=fetched.code)
     standing = queries.standing(queries.deliveries_of(connection, event.id))
     made = plan.reject(fetched) if isinstance(fetched, BridgeError) else plan.decide(fetched)
     decided = [_with_journal(connection, delivery) for delivery in made]

@@ -35,7 +35,7 @@ from bridge.journal.queries import Row
 from bridge.mapping.explain import statuses
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import DeliveryState
-from bridge.operations.accounts import client_of, is_production, public_hook_url
+from bridge.operations.accounts import SET_TOKEN, client_of, is_production, public_hook_url
 from bridge.operations.proof import Finding, Verdict
 from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
 from bridge.operations.testcharge import (
@@ -537,7 +537,8 @@ class Life:
 
     def _stage(self, deal: Deal) -> str:
         try:
-            return self._runtime.clint_api.stage(deal) if self._runtime.clint_api else deal.stage_id
+            api = self._runtime.clint_api
+            return api.stage(deal) if api else deal.stage_id
         except ClintApiFailed:
             return deal.stage or deal.stage_id
 
@@ -570,7 +571,7 @@ class Life:
             return {}, None
         if clint is None:
             what = N_("Clint accepted the payload, which does not prove a deal")
-            return {}, Problem("trial.deal_not_looked_at", Message(what), Message(N_("set CLINT_API_TOKEN")))
+            return {}, Problem("trial.deal_not_looked_at", Message(what), Message(SET_TOKEN))
         directory = self._runtime.clint_directory or Directory(clint)
 
         def is_proved(id_: int) -> bool:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
 
 from bridge.clint.api import ClintApi
-from bridge.clint.directory import Directory
+from bridge.clint.directory import ClintAccount, Directory
 from bridge.errors import ClintNameUnknown
 from bridge.journal import Journal, deals, deliveries, destinations, notices
 from bridge.journal.notices import Notice, Resolved
@@ -206,40 +205,44 @@ class ReadBacks:
     def __init__(
         self,
         journal: Journal,
-        clint: ClintApi,
+        account: Callable[[], ClintAccount | None],
         active_mappings: Callable[[], Sequence[ActiveMapping]],
         wait_s: float,
         urls: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """`wait_s` is the time from a delivery to the first look, `urls` gives those of the destinations by name."""
+        """`account` gives the account of Clint, None without a token; `wait_s` is the time from a delivery to the first
+        look, `urls` gives those of the destinations by name."""
         self._journal = journal
-        self._clint = clint
+        self._account = account
         self._urls = urls
         self._active_mappings = active_mappings
         self._wait_ms = int(wait_s * 1000)
         self._revisions: dict[str, int] | None = None
 
-    @cached_property
-    def _directory(self) -> Directory:
-        return Directory(self._clint)
-
     def step(self, now_ms: int) -> int:
         """Look for the deals of one batch; return its size. Raises ClintApiFailed."""
+        account = self._account()
+        if account is None:
+            return 0
         with self._journal.database.read() as connection:
             batch = deliveries.due_read_backs(
                 connection, now_ms, wait_ms=self._wait_ms, oldest_ms=now_ms - OLDEST_MS, limit=BATCH
             )
         active = self._active_mappings()
-        origins = read_origins(self._urls(), self._directory) if batch else Origins({}, ClintDirectory({}))
+        origins = read_origins(self._urls(), account.directory) if batch else Origins({}, ClintDirectory({}))
         self._close_changed({one.mapping.name: one.revision_id for one in active if one.mapping.verify}, now_ms)
         for one in batch:
             with self._journal.database.read() as connection:
                 sent = sent_deliveries(connection, one.account, one.subject, active, origins).get(one.id)
             if sent is not None:
-                self._record(one, read_back_deal(self._clint, self._directory, sent, now_ms), sent, now_ms)
+                found = read_back_deal(*account, sent, now_ms)
+                stage = account.api.stage(found.deal) if found.deal else ""
+                self._record(one, found, stage, sent, now_ms)
         return len(batch)
 
-    def _record(self, one: Row[*tuple[Any, ...]], found: Finding, sent: Sent | Written, now_ms: int) -> None:
+    def _record(
+        self, one: Row[*tuple[Any, ...]], found: Finding, stage: str, sent: Sent | Written, now_ms: int
+    ) -> None:
         verdict, is_seen = found.code.verdict, found.code.verdict is Verdict.PROVED
         # Another look would show the same.
         is_final = is_seen or found.code in {Code.NO_CONTACT, Code.LATER}
@@ -247,7 +250,6 @@ class ReadBacks:
             state, due_ms = ReadBack.SEEN if is_seen else ReadBack.NOT_SEEN, None
         else:
             state, due_ms = ReadBack.ASKED, now_ms + self._wait_ms * SLOWER ** (one.read_back_tries + 1)
-        stage = self._clint.stage(found.deal) if found.deal else ""
         detail = json.dumps(facts_of(found, stage, sent.status if isinstance(sent, Sent) else ""))
         about = f"{one.destination}/{one.mapping}"
         with self._journal.database.write() as connection:

@@ -286,7 +286,9 @@ class TestCharge:
                 self.verdict = Verdict.PROVED
             else:
                 what = N_("Clint accepted the payload, which does not prove a deal")
-                hint = N_("look in Clint's Históricos, or set CLINT_API_TOKEN")
+                hint = N_(
+                    "look in Clint's Históricos, or give the bridge a token of Clint's API: bridge clint set-token"
+                )
                 self._blame("trial.deal_not_looked_at", what, hint)
         else:
             self._find_deal(clint, max(ends_s, time.monotonic() + _DEAL_AT_LEAST_S))

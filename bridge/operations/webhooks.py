@@ -12,7 +12,7 @@ from typing import Any
 from bridge.asaas import webhooks as hooks
 from bridge.asaas.webhooks import Webhook, Webhooks
 from bridge.errors import AsaasRejected, BridgeError, NotFound, SettingsError, UsageError
-from bridge.journal import Journal, events, notices
+from bridge.journal import Journal, accounts, events, notices
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping import Mapping
@@ -237,6 +237,15 @@ def judge(
     ]
     raised = [Notice(one.code, account, one.level, one.what, one.mend) for one in wrong]
     apply_notices(journal, [*raised, *resolved], now_ms)
+
+
+def note_registered(
+    journal: Journal, account: str, webhook: Webhook, mappings: Iterable[Mapping], public_url: str, now_ms: int
+) -> None:
+    """Judge a webhook that was just registered, and keep its public address, with which links of messages begin."""
+    judge(journal, account, [webhook], mappings, public_url, now_ms)
+    with journal.database.write() as connection:
+        accounts.put_public_url(connection, webhook.url.rpartition("/webhooks/")[0])
 
 
 def apply_notices(journal: Journal, said: Iterable[Notice | Resolved], now_ms: int) -> None:

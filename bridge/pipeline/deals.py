@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
-from bridge.clint.api import CLOCK_TOLERANCE_MS, ClintApi, Deal, Origin
-from bridge.clint.directory import Directory
+from bridge.clint.api import CLOCK_TOLERANCE_MS, Deal, Origin
+from bridge.clint.directory import ClintAccount
 from bridge.clint.webhook import Answer
 from bridge.errors import ClintApiFailed, ClintFault, ClintNameUnknown, JournalError
 from bridge.failpoints import failpoint
@@ -62,14 +62,20 @@ def at_once(rate: str) -> int:
     return min(MOST_AT_ONCE, max(LEAST_AT_ONCE, round(limit.amount / limit.get_expiry())))
 
 
+class FindAccount(Protocol):
+    """Finds the account of Clint by the token that is set now."""
+
+    def __call__(self, *, anew: bool = False) -> ClintAccount | None:
+        """Return the account, None without a token; `anew` reads the token that the journal has at this moment."""
+
+
 class DealSender:
     """Brings deliveries of API destinations to Clint; threads may share it."""
 
     def __init__(
         self,
         journal: Journal,
-        api: ClintApi,
-        directory: Directory,
+        account: FindAccount,
         clock_ms: Callable[[], int],
         *,
         appears_s: float,
@@ -77,9 +83,15 @@ class DealSender:
     ) -> None:
         """`appears_s` is how long a new deal may be missing from Clint's lists."""
         self.at_once = at_once
-        longest_ms = int((api.deadline_s + 1) * 1000)
-        self._parts = Parts(journal, api, directory, clock_ms, longest_ms, int(appears_s * 1000))
+        self._journal = journal
+        self._account = account
+        self._clock_ms = clock_ms
+        self._appears_ms = int(appears_s * 1000)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="deal")
+
+    @property
+    def has_token(self) -> bool:
+        return self._account() is not None
 
     def send_later(
         self,
@@ -110,6 +122,7 @@ class DealSender:
         may_start: Callable[[], bool],
     ) -> None:
         started_s = time.monotonic()
+        account = self._account()
         answer: Answer | None
         try:
             answer = self.send(delivery, lease, origin, may_start)
@@ -123,26 +136,35 @@ class DealSender:
             answer = Answer(Outcome.RETRY, None, "bridge.fault", Message(text, {"error": type(error).__name__}))
         if answer is not None:
             # A Clint that does other requests meanwhile is not down, and every delivery has a backoff of its own.
-            passes = answer.status in {None, 429} and self._parts.api.answered_s >= started_s
+            answers = account is not None and account.api.answered_s >= started_s
+            passes = answer.status in {None, 429} and answers
             duration_ms = round((time.monotonic() - started_s) * 1000)
             answer = replace(answer, duration_ms=duration_ms, opens_circuit=not passes)
         on_result(answer)
 
     def send(self, delivery: DueDelivery, lease: Lease, origin: str, may_start: Callable[[], bool]) -> Answer | None:
         """Write the delivery's deal and return the answer; see `send_later`. Raises JournalError."""
+        account = self._account()
+        if account is None:  # the token was removed a moment ago
+            return None
         wanted = read_payload(delivery.payload)
         if wanted is None:
             text = N_("the payload was made for a webhook: replay the event")
             return Answer(Outcome.REJECTED, None, "clint.other_kind", Message(text))
         try:
-            return _Sending(self._parts, delivery, lease, wanted, wanted.origin or origin, may_start).run()
+            longest_ms = int((account.api.deadline_s + 1) * 1000)
+            parts = Parts(self._journal, *account, self._clock_ms, longest_ms, self._appears_ms)
+            return _Sending(parts, delivery, lease, wanted, wanted.origin or origin, may_start).run()
         except Ended as ended:
             return ended.answer
         except ClintNameUnknown as error:
             if error.kind == "origin":
-                self._parts.directory.forget()  # who resumes the destination has mended it
+                account.directory.forget()  # who resumes the destination has mended it
             return _name_unknown(error)
         except ClintApiFailed as error:
+            if error.kind in {ClintFault.TOKEN, ClintFault.PLAN} and self._account(anew=True) is not account:
+                text = N_("the token of Clint's API was changed while this was sent; the next try uses the new one")
+                return postponed("clint.token_changed", Message(text), BUSY_S)
             return _failed(error)
 
 

@@ -168,7 +168,7 @@ class Deliverer:
         self._read_urls = read_urls
         self._rules = rules
         self._clock_ms = clock_ms
-        self._selector = Selector(urls, rules, clock_ms, rng, pace, has_api=deals is not None)
+        self._selector = Selector(urls, rules, clock_ms, rng, pace, deals)
         self._recorder = Recorder(rules.retries, rules.limits, clock_ms, rng)
         self._arrivals: SimpleQueue[SendResult | None] = SimpleQueue()
         self._results: list[SendResult] = []
@@ -373,15 +373,14 @@ class Selector:
         clock_ms: Callable[[], int],
         rng: Callable[[], float],
         pace: Pacing | None,
-        *,
-        has_api: bool,
+        deals: DealSender | None = None,
     ) -> None:
         self._urls = urls
         self._rules = rules
         self._clock_ms = clock_ms
         self._rng = rng
         self._pace = pace
-        self._has_api = has_api
+        self._deals = deals
 
     def select(
         self,
@@ -445,8 +444,10 @@ class Selector:
         if destination is None or name not in self._urls:
             text = N_("no URL is set for the destination {destination}")
             defer(now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.not_set", text)
-        elif not self._has_api and is_origin(self._urls, name):
-            text = N_("the destination {destination} is an origin of Clint and needs CLINT_API_TOKEN, which is not set")
+        elif is_origin(self._urls, name) and not (self._deals and self._deals.has_token):
+            text = N_(
+                "the destination {destination} is an origin of Clint and needs a token of Clint's API, and none is set"
+            )
             defer(now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.no_token", text)
         elif destination.paused_ms is not None:
             text = N_("the destination {destination} is paused: {reason}")

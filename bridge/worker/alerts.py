@@ -20,6 +20,7 @@ from bridge.alerts import summary
 from bridge.alerts.plan import HOUR_MS, KEPT_H, Item, Plan, plan
 from bridge.alerts.send import Message, Result, problem_of
 from bridge.journal import Journal, daily, destinations, jobs, notices, receivers, statistics
+from bridge.journal import accounts as stored
 from bridge.journal.notices import Alert, Key, StoredNotice
 from bridge.journal.receivers import ENVIRONMENT, ENVIRONMENT_NAME, Receiver
 from bridge.logs import logger
@@ -57,6 +58,7 @@ class AlertSetup:
     urls: Sequence[str] = ()
     language: str = "pt-BR"
     public_url: str = ""
+    """Empty: the address that a person gave for a webhook."""
     allow_private: bool = False
     silences: Callable[[int], Mapping[str, int | None]] = lambda _now_ms: {}
     mappings: Callable[[], Iterable[MappingFile]] = tuple
@@ -101,12 +103,13 @@ def send_alerts(journal: Journal, setup: AlertSetup, clock_ms: Callable[[], int]
         if gone := told.keys() - {one.id for one in people}:
             notices.forget(connection, gone)
         view = _View.read(connection, setup, people)
+        public_url = setup.public_url or stored.public_url(connection)
         planned = {one.id: _plan(one, view, told.get(one.id, {}), now_ms) for one in people}
         for each in planned.values():
             notices.save(connection, each.keep, each.drop)
             notices.save(connection, alert_plan.sending(each.items, now_ms))
     due = [one for one in people if planned[one.id].items]
-    messages = {one.id: alert_send.compose(planned[one.id].items, setup.language, setup.public_url) for one in due}
+    messages = {one.id: alert_send.compose(planned[one.id].items, setup.language, public_url) for one in due}
     for one, results in _send(setup, due, messages):
         _record_alerts(journal, one, planned[one.id].items, results, clock_ms())
     return bool(due)
@@ -260,6 +263,7 @@ def send_summaries(
     with journal.database.read() as connection:
         view = _View.read(connection, setup, due)
         idle = daily.idle_mappings(connection, now_ms)
+        public_url = setup.public_url or stored.public_url(connection)
     in_use = [one for one in setup.mappings() if one.enabled and one.name in idle]
     messages = {
         one.id: summary.compose(
@@ -268,7 +272,7 @@ def send_summaries(
             [item.name for item in in_use if not one.accounts or item.account in one.accounts],
             now_ms=now_ms,
             language=setup.language,
-            public_url=setup.public_url,
+            public_url=public_url,
         )
         for one in due
     }

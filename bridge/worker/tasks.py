@@ -85,6 +85,8 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
     s, journal, clock_ms = runtime.settings, runtime.journal, runtime.clock_ms
     told = AlertSetup.from_runtime(runtime)
     watch = ClockWatch(journal, s.bridge_lease, s.bridge_retry_cap, clock_ms)
+    wait_s, urls = s.bridge_read_back_wait, lambda: runtime.destinations
+    looks = ReadBacks(journal, runtime.clint_account, runtime.mappings.current, wait_s, urls)
 
     def webhooks() -> None:
         in_use = [item.mapping for item in runtime.mappings.current()]
@@ -120,17 +122,13 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
         PeriodicTask("note_causes", ALERTS_EVERY_S, lambda _: note_causes(runtime)),
         PeriodicTask("resume_bulk_work", 5.0, bulk_work, stop_timeout_s=long_stop, late_after_s=3_600.0),
         PeriodicTask("name_customers", 60.0, names),
+        PeriodicTask("read_back", 2.0, lambda _: looks.step(clock_ms()), again_s=60.0),
+        # A look pauses for seconds before each of its requests.
+        PeriodicTask("look_for_doubled", 60.0, partial(look_for_doubled, runtime), late_after_s=24 * 3_600.0),
     ]
     if s.bridge_reconcile_hours:
         # A run on a large account waits for Asaas's quota of 12 hours.
         found.append(PeriodicTask("reconcile", 60.0, charges, stop_timeout_s=long_stop, late_after_s=24 * 3_600.0))
-    if runtime.clint_api:
-        wait_s, urls = s.bridge_read_back_wait, lambda: runtime.destinations
-        looks = ReadBacks(journal, runtime.clint_api, runtime.mappings.current, wait_s, urls)
-        found.append(PeriodicTask("read_back", 2.0, lambda _: looks.step(clock_ms()), again_s=60.0))
-        # A look pauses for seconds before each of its requests.
-        doubled = partial(look_for_doubled, runtime)
-        found.append(PeriodicTask("look_for_doubled", 60.0, doubled, late_after_s=24 * 3_600.0))
     return found
 
 
@@ -298,6 +296,8 @@ def look_for_doubled(runtime: Runtime, stopping: threading.Event) -> None:
         if stopping.wait(pause_s):
             raise _Stopping
 
+    if runtime.clint_api is None:
+        return
     with _claimed(runtime.journal, DOUBLED_RUN, DAY_MS, runtime.clock_ms, DOUBLED_FIRST_MS) as is_due:
         if not is_due:
             return

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from multiprocessing.connection import Connection
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
@@ -59,12 +60,18 @@ def _server() -> None:
 
 
 class Forked:
-    """A running process, with the methods of subprocess.Popen that a Child needs."""
+    """A running process, with the methods of subprocess.Popen that a Child needs.
 
-    def __init__(self, command: list[str], env: Mapping[str, str], log: Path) -> None:
+    It reads from a terminal and prints to it, where it is given one; the rest goes to the log.
+    """
+
+    def __init__(
+        self, command: list[str], env: Mapping[str, str], log: Path, terminal: Connection | None = None
+    ) -> None:
         _server()
         with _asking:
-            self._process = _FORKS.Process(target=_run, args=(command[1:], dict(env), str(log)), daemon=True)
+            told = (command[1:], dict(env), str(log), terminal)
+            self._process = _FORKS.Process(target=_run, args=told, daemon=True)
             self._process.start()
         self.pid = self._process.pid or 0
 
@@ -99,12 +106,17 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(arguments: list[str], env: dict[str, str], log: str) -> None:
+def _run(arguments: list[str], env: dict[str, str], log: str, terminal: Connection | None) -> None:
     """Become the process that `python ARGUMENTS` would be."""
     os.setsid()
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     for number in (1, 2):
         os.dup2(output, number)
+    if terminal is not None:
+        for number in (0, 1):
+            os.dup2(terminal.fileno(), number)
+        terminal.close()
+        sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     os.environ.clear()

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
 
 from sqlalchemy import Table, func, select, text
 
-from bridge.journal import destinations, statistics
+from bridge.journal import destinations, jobs, statistics
 from bridge.journal.database import Database
 from bridge.journal.schema import attempts, deliveries, events
 from bridge.messages import Message
+from bridge.operations.reconcile import Report, Verdict, Window
 
 _PORTION = 20_000
-_OBJECT = "'old_pay_' || (n.i / 4)"
+_NUMBERS = (
+    "WITH RECURSIVE n(i) AS ("
+    "SELECT CAST(:first AS bigint) UNION ALL SELECT i + 1 FROM n WHERE i < CAST(:last AS bigint))"
+)
 
 
 def leave_waiting(database: Database, count: int) -> None:
@@ -30,15 +36,18 @@ def leave_waiting(database: Database, count: int) -> None:
     _fold(database)
 
 
-def fill(database: Database, count: int) -> None:
-    """Add so many finished events; the first rows of the journal, which must be finished, are what is copied."""
-    with database.read() as connection:
-        templates = int(connection.scalar(select(func.count()).select_from(attempts)) or 0)
-        base = int(connection.scalar(select(func.max(events.c.id))) or 0) + 1
+def fill(database: Database, count: int, subject: str = "") -> None:
+    """Add so many finished events; the first rows of the journal, which must be finished, are what is copied.
+
+    Four are of one charge; with `subject`, each is of a charge of its own, and all of that customer.
+    """
+    base, templates = _base(database)
     own = ":base + n.i"
+    about = {"object_id": f"'old_pay_' || (:base + n.i{'' if subject else ' / 4'})"}
+    about |= {"subject": f"'{subject}'"} if subject else {}
     statements = [
-        _copy(events, {"id": own, "event_key": "'old_' || n.i", "object_id": _OBJECT}),
-        _copy(deliveries, {"id": own, "event_id": own, "object_id": _OBJECT}),
+        _copy(events, {"id": own, "event_key": "'old_' || (:base + n.i)", **about}),
+        _copy(deliveries, {"id": own, "event_id": own, **about}),
         _copy(attempts, {"id": own, "delivery_id": own}),
     ]
     _run(database, statements, count, base, templates)
@@ -55,16 +64,17 @@ def leave_unfinished(database: Database, dead: int, waiting: int, held: int) -> 
 
     They are copies of finished events of the journal, `waiting` of them for the destination `default`.
     """
-    with database.read() as connection:
-        templates = int(connection.scalar(select(func.count()).select_from(attempts)) or 0)
-        base = int(connection.scalar(select(func.max(events.c.id))) or 0) + 1
+    base, templates = _base(database)
     own, now_ms = ":base + n.i", int(time.time() * 1000)
     answer = "CASE n.i % 3 WHEN 0 THEN '0a' WHEN 1 THEN '0b' END"
     code = "CASE n.i % 4 WHEN 0 THEN 'delivery.attempts_spent' WHEN 1 THEN 'clint.http_400' ELSE 'clint.http_422' END"
     object_id = "'left_pay_' || (:base + n.i / 2)"
     of_delivery = {"id": own, "event_id": own, "object_id": object_id}
     dead_now = {**of_delivery, "state": "'dead'", "reason_code": code, "answer": answer}
-    waits = {"state": "'pending'", "attempts": "0", "due_ms": _LATER, "waiting": "'paused'", "finished_ms": "NULL"}
+    # Only the first of a customer knows what it waits for.
+    first_only = "CASE WHEN n.i % 4 = 0 AND n.i < 4 * :templates THEN {} END"
+    waits = {"state": "'pending'", "attempts": "0", "finished_ms": "NULL"}
+    waits |= {"due_ms": first_only.format(_LATER), "waiting": first_only.format("'paused'")}
     hold = {"state": "'received'", "processed_ms": "NULL", "due_ms": _LATER, "hold_code": "'asaas.key_refused'"}
 
     def copied(changes: Mapping[str, str]) -> str:
@@ -78,6 +88,41 @@ def leave_unfinished(database: Database, dead: int, waiting: int, held: int) -> 
         destinations.pause(connection, "default", Message("a bench").to_json(), now_ms)
     _mind_the_numbers(database, (events, deliveries, attempts))
     _fold(database)
+
+
+def leave_report(database: Database, charges: int) -> int:
+    """Add a reconciliation that found so many charges that the journal misses; return its number."""
+    day, now_ms = date(2026, 11, 22), int(time.time() * 1000)
+    what: dict[str, Any] = {"day": f"{day}", "status": "RECEIVED", "verdict": Verdict.MISSING.value, "known": ""}
+    what |= {
+        "event_id": None,
+        "customer": "cus_000005219613",
+        "value": 129.9,
+        "description": "Mensalidade de novembro de 2026",
+    }
+    findings = [{"id": f"pay_{number:016d}", **what} for number in range(charges)]
+    report = Report("default", Window(day, day), findings, 0)
+    with database.write() as connection:
+        days = {"account": "default", "since": f"{day}", "until": f"{day}", "by": "created"}
+        id_ = jobs.begin(connection, "reconcile", "default", days, "bench", now_ms)
+        data = report.data()
+        jobs.finish(connection, id_, now_ms, {**data, "behind": data["behind"][:200]}, {"behind": data["behind"]})
+    return id_
+
+
+def leave_trail(database: Database, count: int) -> None:
+    """Add so many changes of thirty people to the audit trail."""
+    action = "CASE n.i % 3 WHEN 0 THEN 'mapping.saved' WHEN 1 THEN 'delivery.retried' ELSE 'console.signed_in' END"
+    values = f":base + n.i, 'operator ' || (n.i % 30), '', {action}, 'cobranca', '{{}}'"
+    insert = f"INSERT INTO audit (at_ms, actor, address, action, about, detail) SELECT {values} FROM n"
+    _run(database, [f"{_NUMBERS} {insert}"], count, int(time.time() * 1000), 1)
+
+
+def _base(database: Database) -> tuple[int, int]:
+    """Return the number of the next event, and of the customers: the journal begins with an event of each."""
+    with database.read() as connection:
+        found = connection.execute(select(func.max(events.c.id), func.count(events.c.subject.distinct()))).one()
+    return int(found[0] or 0) + 1, int(found[1])
 
 
 def _run(database: Database, statements: Sequence[str], count: int, base: int, templates: int) -> None:
@@ -110,8 +155,6 @@ def _copy(table: Table, changed: Mapping[str, str]) -> str:
     names = [column.name for column in table.columns]
     values = ", ".join(changed.get(name, f"old.{name}") for name in names)
     return (
-        "WITH RECURSIVE n(i) AS ("
-        "SELECT CAST(:first AS bigint) UNION ALL SELECT i + 1 FROM n WHERE i < CAST(:last AS bigint)) "
-        f"INSERT INTO {table.name} ({', '.join(names)}) "
-        f"SELECT {values} FROM n JOIN {table.name} old ON old.id = 1 + (n.i % :templates)"
+        f"{_NUMBERS} INSERT INTO {table.name} ({', '.join(names)}) "
+        f"SELECT {values} FROM n JOIN {table.name} old ON old.id = 1 + (n.i / 4 % :templates)"
     )

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import select
+
+from bridge.journal.schema import events
 from bridge.model import idempotency_key
 from tests.bench import history as history_of
 from tests.bench import pages, usage
 from tests.bench.load import Answers
 from tests.bench.numbers import Number, percentile
-from tests.bench.site import Bridge, Site, Stream
+from tests.bench.site import MAPPINGS, Bridge, Site, Stream
 
 _PERCENTILES = {"p50": 50.0, "p99": 99.0, "longest": 100.0}
 _AHEAD = 400
@@ -26,6 +29,8 @@ _PAYLOADS = 200
 _MINUTE_S = 60.0
 _BAD_WEEK, _UNFINISHED = 64_000, {"dead": 12_000, "waiting": 14_000, "held": 10_000}
 """100,000 events, of which nobody has looked after a third."""
+_CHARGES = 1_000
+"""Of the customer whose page is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +167,10 @@ class Bench:
     def console(self) -> Iterator[Number]:
         """How long pages of the console take with a long history in the journal, beside those with a short one."""
         few, many = self._pages(0), self._pages(self._size.journal)
-        measure = f"page of the console with {self._size.journal:,} events in the journal"
-        for name, value in many.items():
-            yield self._number(measure, name, "ms", value, few[name])
+        yield from self._page_numbers(f"{self._size.journal:,} events in the journal", many, few)
         left = self._pages(_BAD_WEEK, **_UNFINISHED)
         counts = ", ".join(f"{count:,} {state}" for state, count in _UNFINISHED.items())
-        for name, value in left.items():
-            yield self._number(f"page of the console with {counts}", name, "ms", value, few[name])
+        yield from self._page_numbers(counts, left, few)
 
     def soak(self) -> Iterator[Number]:
         """What the bridge holds after each minute of a load that goes on, at half of what it delivers at most."""
@@ -190,13 +192,32 @@ class Bench:
 
     # ------------------------------------------------------------ parts of measures
 
-    def _pages(self, history: int, **unfinished: int) -> dict[str, float]:
+    def _pages(self, history: int, **unfinished: int) -> dict[str, pages.Took]:
         with self._site.bridge(workers=1) as bridge:
             bridge.warm()
-            history_of.fill(bridge.database, history)
+            bridge.deployment.children["worker-0"].stop()
+            database = bridge.database
+            history_of.fill(database, history)
+            history_of.leave_trail(database, history)
+            history_of.leave_report(database, history)
+            with database.read() as connection:
+                of_first = select(events.c.subject, events.c.object_id).where(events.c.id == 1)
+                customer, charge = connection.execute(of_first).one()
+            history_of.fill(database, min(history, _CHARGES), customer)
             if unfinished:
-                history_of.leave_unfinished(bridge.database, **unfinished)
-            return pages.took_ms(bridge.deployment.web_ports[0])
+                history_of.leave_unfinished(database, **unfinished)
+            parts = bridge.parts()
+            pids = [pid for part in ("web", "postgresql") for pid in parts.get(part, ())]
+            mapping = (MAPPINGS / "cobranca.yaml").read_text()
+            return pages.took(bridge.deployment.web_ports[0], pids, mapping, customer, charge)
+
+    def _page_numbers(
+        self, state: str, found: Mapping[str, pages.Took], few: Mapping[str, pages.Took]
+    ) -> Iterator[Number]:
+        measure = f"page of the console with {state}"
+        for name, took in found.items():
+            yield self._number(measure, name, "ms", took.wall_ms, few[name].wall_ms)
+            yield self._number(measure, f"{name}, CPU", "ms", took.cpu_ms, few[name].cpu_ms)
 
     def _rates(self, history: int) -> dict[str, float]:
         receiver, stream = self._site.receiver, self._site.stream

@@ -27,6 +27,8 @@ def test_from_an_empty_bridge_to_the_first_proved_deal(chromium: Browser, tmp_pa
     """Account, Clint, mapping and test charge, each by the button of the guide."""
     commands, port = Commands(tmp_path), free_port()
     shutil.copytree(ROOT / "mappings", commands.mappings, dirs_exist_ok=True)
+    for file in commands.mappings.glob("cobranca_*.yaml"):
+        file.write_text(file.read_text().replace("\nevents:", "\nenabled: false\nevents:", 1))
     asaas, clint = AsaasSimulator(webhook_time_scale=0.01), ClintSimulator()
     with Served(asaas.app) as at_asaas, Served(clint.app) as at_clint:
         environ = {"ASAAS_API_URL": f"{at_asaas.url}/v3", "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1"}
@@ -88,7 +90,11 @@ def _connects_clint(me: Visitor, url: str) -> None:
 
 def _proves(me: Visitor) -> None:
     page = me.page
-    # The mappings that come with the bridge are on: they became active with the destination.
+    switch = page.get_by_role("button", name=me.text("Switch on: {mapping}", mapping="Cobrança criada"))
+    switch.wait_for(timeout=30_000)
+    me.look("guide-mapping")
+    switch.click()
+    page.goto("/")
     page.get_by_role("link", name=me.text("Make the test charge")).wait_for(timeout=30_000)
     me.look("guide-last-step")
     page.get_by_role("link", name=me.text("Make the test charge")).click()

@@ -19,7 +19,7 @@ WORDS = {
     "pt": {
         "proved": "Confirmado: a cobrança virou negócio",
         "lacking": "falta aqui ou está diferente do Asaas",
-        "brought": "passado aos workers",
+        "brought": "segue agora para a Clint",
         "sent": "Seria enviado ao destino",
         "refused": "Não foi salvo: há erros",
         "checks": "Última verificação",
@@ -30,7 +30,7 @@ WORDS = {
     "en": {
         "proved": "Proved: the charge became a deal",
         "lacking": "not known as Asaas has it",
-        "brought": "handed to the workers",
+        "brought": "goes on its way to Clint",
     },
 }
 PAGES = (

@@ -5,10 +5,13 @@ from __future__ import annotations
 from sqlalchemy import update
 
 from bridge.journal import Journal, causes
+from bridge.journal.causes import Cause, Kind
 from bridge.journal.queries import DeadFilter
-from bridge.journal.schema import events
+from bridge.journal.schema import deliveries, events
 from bridge.model import DeliveryState
-from tests.factories import NOW_MS, owe, put_in_state
+from bridge.operations.causes import facts_of
+from tests.bench.history import leave_unfinished
+from tests.factories import NOW_MS, begin, owe, owed, put_in_state, register
 
 SPENT = DeadFilter("delivery.attempts_spent", destination="default")
 
@@ -30,11 +33,20 @@ def test_what_can_be_sent_again_is_told_from_what_can_be_replayed(journal: Journ
         connection.execute(update(events).where(events.c.id == emptied).values(emptied_ms=NOW_MS))
 
     with journal.database.read() as connection:
-        facts = causes.dead_facts(connection, SPENT)
+        asked = causes.dead_facts(connection, SPENT)
+        (cause,) = causes.dead(connection)
+        (facts,) = facts_of(connection, [cause])
+    with journal.database.write() as connection:
+        connection.execute(update(events).values(emptied_ms=NOW_MS))
+        connection.execute(update(deliveries).values(payload=None))
+        (none,) = facts_of(connection, [cause])
 
-    assert (facts.number, facts.people, facts.cents) == (3, 2, 3_000)
-    assert facts.retried == 1
-    assert facts.replayable == {"paga": 2}
+    for one in (asked, facts):
+        assert (one.number, one.people, one.cents, one.mappings) == (3, 2, 3_000, {"paga": 3})
+    assert (facts.can_retry, facts.replayable) == (True, ("paga",))
+    assert (none.can_retry, none.replayable) == (False, ())
+    assert facts.sample == asked.sample
+    assert emptied in facts.sample
 
 
 def test_a_destination_counts_what_died_of_it_once(journal: Journal) -> None:
@@ -45,9 +57,30 @@ def test_a_destination_counts_what_died_of_it_once(journal: Journal) -> None:
     put_in_state(journal, waits, DeliveryState.PENDING, waiting="paused")
 
     with journal.database.read() as connection:
-        died = [SPENT, DeadFilter("clint.removed", destination="default"), DeadFilter("clint.url")]
-        facts = causes.destination_facts(connection, "default", died)
+        died = tuple(causes.dead(connection))
+        (facts,) = facts_of(connection, [Cause(Kind.PAUSED, "destination.paused", "default", dead=died)])
 
-    assert (facts.number, facts.people, facts.cents) == (3, 2, 2_000)
-    assert [one.number for one in facts.died] == [1, 1, 0]
-    assert len(facts.sample) == 3
+    assert (facts.number, facts.people, facts.cents, facts.least) == (3, 2, 2_000, frozenset())
+    assert [one.number for one in facts.died] == [1, 1]
+    assert len(facts.sample) == 1
+
+
+def test_of_many_deliveries_a_part_is_looked_at(journal: Journal) -> None:
+    """Failed ones are all counted; the people and the worth, and how many wait, are at least so many."""
+    register(journal)
+    first = owe(journal, amount=1_000)
+    with journal.database.write() as connection:
+        begin(connection, [owed(journal, first)], 1, NOW_MS)
+    put_in_state(journal, first, DeliveryState.DELIVERED, due_ms=None)
+    many = causes.MOST_COUNTED + 100
+    leave_unfinished(journal.database, dead=9 * many, waiting=many, held=0)
+
+    with journal.database.read() as connection:
+        died = causes.dead(connection)
+        *dead, paused = facts_of(connection, [*died, Cause(Kind.PAUSED, "destination.paused", "default")])
+
+    assert [one.number for one in dead] == [one.number for one in died]
+    assert {one.least for one in dead if one.number > causes.MOST_COUNTED} == {frozenset({"people", "cents"})}
+    assert {bool(one.sample) for one in dead if one.number > causes.MOST_COUNTED} == {False}
+    assert sum(one.number for one in dead) == 9 * many
+    assert (paused.number, paused.least) == (causes.MOST_COUNTED, frozenset({"number", "people", "cents"}))

@@ -33,7 +33,7 @@ from bridge.journal.deals import Claim
 from bridge.journal.deliveries import AttemptResult, StateChange
 from bridge.journal.encryption import rekey, sealed_columns
 from bridge.journal.queries import ValueRange
-from bridge.journal.schema import EncryptedText, meta, metadata, tenant_accounts, tenant_destinations
+from bridge.journal.schema import EncryptedText, meta, metadata, tenant_accounts, tenant_clint, tenant_destinations
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table
 from bridge.journal.search import Kind, Term, look_up, write
@@ -111,6 +111,7 @@ PLAIN = {
     "tallies": "account mapping destination event verdict",
     "tenant_accounts": "name",
     "tenant_destinations": "name",
+    "tenant_clint": "name",
     "deals": "origin_id key_digest account subject contact_id deal_id stage_id status wanted_stage_id"
     " wanted_status contact_digest",
     "deal_contacts": "key_digest contact_id",
@@ -146,10 +147,11 @@ def fill_every_sealed_column(journal: Journal) -> str:
         said = json.loads(text)
         done, failed = (jobs.begin(connection, "trial", "default", said, "Ana", NOW_MS) for _ in range(2))
         jobs.beat(connection, done, NOW_MS, done=1, total=1, steps=[said])
-        jobs.finish(connection, done, NOW_MS, said)
+        jobs.finish(connection, done, NOW_MS, said, said)
         jobs.fail(connection, failed, NOW_MS, "x", text)
         accounts.put(connection, tenant_accounts, "matriz", NOW_MS, api_key=text, webhook_token=text)
         accounts.put(connection, tenant_destinations, "matriz", NOW_MS, url=text)
+        accounts.put(connection, tenant_clint, "default", NOW_MS, token=text)
         found = search.customer_found("default", "cus_1", {"name": " ".join(PERSON)})
         customers.record(connection, [found], [], NOW_MS)
         users.change(connection, users.add(connection, text, text, UserRole.VIEWER, (), NOW_MS), password=text)
@@ -177,7 +179,7 @@ def test_each_sealed_column_hides_what_it_holds(database_url: str) -> None:
         assert PERSON[1] in text
 
 
-OF_THE_TEAM = frozenset({"alert_receivers", "tenant_accounts", "tenant_destinations", "users"})
+OF_THE_TEAM = frozenset({"alert_receivers", "tenant_accounts", "tenant_clint", "tenant_destinations", "users"})
 """Tables with sealed columns that hold nothing of a customer; a person removes their rows."""
 
 

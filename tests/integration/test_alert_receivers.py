@@ -280,7 +280,10 @@ def test_what_was_told_as_an_error_is_told_to_its_end(journal: Journal) -> None:
 
 def test_a_message_links_to_what_it_speaks_of(journal: Journal) -> None:
     """Each problem to its page."""
-    world = World(journal, public_url="https://bridge.example")
+    world = World(journal)
+    with journal.database.write() as connection:
+        for address in ("https://old.example", "https://bridge.example"):
+            accounts.put_public_url(connection, address)  # as a person pasted it for the webhook
     world.add("ana")
     world.raises("webhook.events", about="matriz")
     world.raises("reconcile.missing")
@@ -331,6 +334,8 @@ def test_the_summary_says_what_yesterday_was(journal: Journal) -> None:
     """Each charge once, only of yesterday, only of the receiver's accounts; what waits now, and what needs a person."""
     yesterday_ms = MORNING_MS - 20 * 3_600_000
     world = World(journal, public_url="https://bridge.example", mappings=[mapping("default", "default", "parada")])
+    with journal.database.write() as connection:
+        accounts.put_public_url(connection, "https://pasted.example")  # the variable wins
     world.clock.now_ms = MORNING_MS + 1_000
     delivers(journal, "pay_1", 100.0, yesterday_ms)
     delivers(journal, "pay_1", 100.0, yesterday_ms + 1)

@@ -163,7 +163,6 @@ def test_any_body_is_kept_exactly_or_refused(world: World) -> None:
     work_off(world)
 
 
-@on_both
 def test_a_packed_body_is_not_unpacked(world: World) -> None:
     """A gigabyte of zeros is a megabyte of gzip: it is refused as what it is; the header alone changes nothing."""
     packed = gzip.compress(b'{"event": "X", "fill": "' + b"0" * 10_000_000 + b'"}')
@@ -172,35 +171,37 @@ def test_a_packed_body_is_not_unpacked(world: World) -> None:
     assert kept_or_refused(world, b'{"event": "X", "id": "1"}', Content_Encoding="gzip") == 200
 
 
-@on_both
-@pytest.mark.parametrize(
-    "content_type",
-    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/json; charset=utf-16", "x"],
+CONTENT_TYPES = (
+    *("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/json; charset=utf-16"),
+    "x",
 )
-def test_the_content_type_is_not_looked_at(world: World, content_type: str) -> None:
+
+
+def test_the_content_type_is_not_looked_at(world: World) -> None:
     """What is JSON is an event, whatever it calls itself."""
-    assert kept_or_refused(world, b'{"event": "X", "id": "1"}', Content_Type=content_type) == 200
+    for number, content_type in enumerate(CONTENT_TYPES, 1):
+        body = b'{"event": "X", "id": "%d"}' % number
+        assert kept_or_refused(world, body, Content_Type=content_type) == 200, content_type
+        assert len(events_of(world.journal)) == number, content_type
 
 
-@on_both
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/webhooks/asaas//",
-        "/webhooks/asaas/default/more",
-        "/webhooks/asaas/../asaas",
-        "/webhooks/./asaas",
-        "/webhooks/asaas;x",
-        "/WEBHOOKS/asaas",
-        "//webhooks/asaas",
-        "/webhooks/asaas/%2e%2e",
-        "/webhooks/asaas/a%00b",
-        "/webhooks/asaas/" + "a" * 3_000,
-    ],
+NO_DOORS = (
+    "/webhooks/asaas//",
+    "/webhooks/asaas/default/more",
+    "/webhooks/asaas/../asaas",
+    "/webhooks/./asaas",
+    "/webhooks/asaas;x",
+    "/WEBHOOKS/asaas",
+    "//webhooks/asaas",
+    "/webhooks/asaas/%2e%2e",
+    "/webhooks/asaas/a%00b",
+    "/webhooks/asaas/" + "a" * 3_000,
 )
-def test_a_path_that_is_not_the_door_is_no_door(world: World, path: str) -> None:
-    """No redirect, no guess, no fault."""
-    answer = world.post({"event": "X", "id": "1"}, path)
 
-    assert answer.status_code in {404, 405}
+
+def test_a_path_that_is_not_the_door_is_no_door(world: World) -> None:
+    """No redirect, no guess, no fault."""
+    for path in NO_DOORS:
+        assert world.post({"event": "X", "id": "1"}, path).status_code in {404, 405}, path
+
     assert events_of(world.journal) == []

@@ -287,6 +287,25 @@ def test_a_key_that_asaas_refuses_holds_events(world: World) -> None:
     assert world.cards() == []
 
 
+def test_a_replay_that_asaas_lets_nobody_judge_has_one_reason(world: World) -> None:
+    """In words, not the request of each customer; with what to do."""
+    for number in (1, 2):
+        body = json.dumps(envelope("PAYMENT_OVERDUE", payment=payment(f"cus_{number}", id=f"pay_{number}")))
+        event = incoming(f"cus_{number}", key=f"evt_{number}", name="PAYMENT_OVERDUE", body=body)
+        (id_,) = keep(world.console.journal, event)
+        with world.console.journal.database.write() as connection:
+            done = event_table.update().where(event_table.c.id == id_)
+            connection.execute(done.values(state="processed", processed_ms=world.console.clock()))
+        made = owe(world.console.journal, event_id=id_, customer=f"cus_{number}", mapping="vencida")
+        put_in_state(world.console.journal, made, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+    world.asaas.faults.answers(401, path="/v3/customers")
+    page = world.browser.get("/attention/confirm?decision=replay&code=clint.http_422").text
+
+    assert "2 can&#39;t be judged now" in page
+    assert page.count("Give the account a valid key") == 2
+    assert "GET /customers" not in page
+
+
 def test_a_broken_mapping_opens_at_its_text_and_is_fixed_there(world: World) -> None:
     """The text of the file with its findings; saved without errors it is active and the card is gone."""
     file = world.console.runtime.settings.bridge_mappings_dir / "quebrada.yaml"

@@ -141,7 +141,8 @@ def test_doctor_says_what_the_environment_hides(commands: Commands) -> None:
     }
 
     assert checks["encryption"]["value"] == "on"
-    assert checks["in the journal"]["value"] == "accounts: filial; destinations: vendas"
+    said = "accounts: filial; destinations: vendas; token of Clint's API: –"
+    assert checks["in the journal"]["value"] == said
     assert "the environment wins" in checks["hidden by ASAAS_API_KEY_FILIAL"]["value"]
     assert checks["destination vendas"]["state"] in {"fine", "warning"}
 

@@ -90,6 +90,9 @@ def test_all_is_fine(bridge: Bridge) -> None:
     assert (status, {one["state"] for one in found}) == (0, {"fine"})
     assert of_origin["stages"] == "Nova cobrança, Vencida, Paga, Estornada"
     assert (of_origin["destinations"], of_origin["mappings"]) == ("vendas", "cobranca")
+    bridge.clint.crm.add_origin("Suporte", ["Nova"])
+    unused = next(one["facts"] for one in bridge.check()[1] if one["facts"].get("origin") == "Suporte")
+    assert (unused["destinations"], unused["mappings"]) == ("–", "–"), "no word: it would have a gender"
     assert (looked["doubled"], looked["number"], looked["days"], looked["most"]) == (0, 0, 30, 1_000)
 
 
@@ -118,6 +121,32 @@ def test_without_a_token(bridge: Bridge) -> None:
     bridge.commands.environ["CLINT_ORIGIN_VENDAS"] = ""
 
     assert list(bridge.todo(CLINT_API_TOKEN="")) == ["api.no_token"]
+
+
+def test_a_token_is_kept_used_and_removed(bridge: Bridge) -> None:
+    """One that Clint refuses is not kept; no output says the token, and the variable wins."""
+    run, key = bridge.commands.run, new_key()
+    bridge.commands.environ |= {"CLINT_API_TOKEN": "", "BRIDGE_ENCRYPTION_KEY": key, "CLINT_ORIGIN_VENDAS": "Vendas"}
+    with bridge.commands.journal():
+        assert list(bridge.todo()) == ["api.no_token"]
+        refused = run("clint", "set-token", lines="of-nobody\n")
+        assert list(bridge.todo()) == ["api.no_token"]
+        kept = run("clint", "set-token", lines=f"{DEFAULT_TOKEN}\n")
+        assert bridge.todo() == {}
+        fixed = run("clint", "set-token", lines=f"{DEFAULT_TOKEN}\n", CLINT_API_TOKEN=DEFAULT_TOKEN)
+        asked = run("clint", "remove-token")
+        removed = run("clint", "remove-token", "--yes")
+        again = run("clint", "remove-token", "--yes")
+        assert list(bridge.todo()) == ["api.no_token"]
+        with closed_port() as port:
+            blind = run("clint", "set-token", lines="of-clint\n", CLINT_API_URL=f"http://127.0.0.1:{port}")
+
+    assert [one.status for one in (refused, kept, fixed, asked, removed, again, blind)] == [1, 0, 2, 2, 0, 1, 0]
+    assert "bridge clint set-token" in refused.err
+    assert "CLINT_API_TOKEN" in fixed.err
+    assert "not tried" in blind.err
+    for said in (refused, kept, fixed, removed, blind):
+        assert not {DEFAULT_TOKEN, "of-nobody", "of-clint"} & set((said.out + said.err).split())
 
 
 def test_clint_away(bridge: Bridge) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.crypto import KEY_FILE
 from bridge.embedded_redis import find_server, version_of
 from bridge.journal import jobs, notices
 from bridge.model import NoticeLevel
@@ -165,6 +166,8 @@ def test_a_bare_environment_is_judged(tmp_path: Path) -> None:
     program = find_server()
     assert program is not None
     assert f"`bridge up` starts its own, {version_of(program)} ({program})" in said.out
+    assert f"the first `bridge up` makes a key in {tmp_path / 'data' / KEY_FILE}" in said.out
+    assert "new-key" not in said.out
 
 
 def test_settings_that_can_not_be_read_are_each_a_line(tmp_path: Path) -> None:

@@ -618,7 +618,7 @@ def test_what_retention_emptied_is_said_everywhere(commands: Commands) -> None:
             assert retention.empty(connection, [event_id], NOW_MS + 1, NOW_MS) == 1
 
     shown = commands.run("events", "show", str(event_id))
-    assert "body, payloads and answers are gone (BRIDGE_RETENTION_DAYS)" in shown.out
+    assert "body, payloads and answers were erased (BRIDGE_RETENTION_DAYS)" in shown.out
     assert json.loads(commands.run("events", "show", str(event_id), "--json").out)["body"] is None
     for asked in (
         ["events", "replay", str(event_id), "--yes"],

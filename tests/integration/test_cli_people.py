@@ -81,7 +81,8 @@ def fill(journal: Journal, state: DeliveryState = DeliveryState.DEAD) -> int:
         connection.execute(insert(customer_table).values(account=WHO[0], id=WHO[1], person=PERSON, seen_ms=NOW_MS))
         for kind, result in JOBS.items():
             job = jobs.begin(connection, kind, "default", {}, "Ana", NOW_MS)
-            jobs.finish(connection, job, NOW_MS, result)
+            of_pages, of_files = ({}, result) if kind == "backfill_preview" else (result, {})
+            jobs.finish(connection, job, NOW_MS, of_pages, of_files)
         jobs.begin(connection, "reconcile", "default", {}, "Ana", NOW_MS)
     finished = NOW_MS if state is DeliveryState.DEAD else None
     put_in_state(journal, id_, state, due_ms=None, reason=f"{NAME} was refused", finished_ms=finished)
@@ -245,8 +246,8 @@ def test_a_person_in_every_column_there_is_is_forgotten(commands: Commands, data
         assert found_of(PLANTED, said.out + said.err + exported.out + exported.err) == []
 
 
-SETUP = frozenset({"alert_receivers", "tenant_accounts", "tenant_destinations", "users"})
-"""What an operator entered of accounts, destinations, the people who sign in and those who get alerts."""
+SETUP = frozenset({"alert_receivers", "tenant_accounts", "tenant_clint", "tenant_destinations", "users"})
+"""What an operator entered of accounts, destinations, Clint, the people who sign in and those who get alerts."""
 MINE = {"events": 1, "deliveries": 1, "attempts": 1}
 """Ana's rows, in tables that hold others' too."""
 

@@ -50,7 +50,7 @@ def test_a_stranger_is_asked_for_the_password_and_then_led_on(console: Console) 
     assert 'value="/who?before=7"' in form.text
     assert (entered.status_code, entered.location) == (302, "/who?before=7")
     assert "Access and audit" in browser.get("/who").text
-    assert actions(console) == [("operator Ana", "console.signed_in")]
+    assert actions(console) == [("administrator Ana", "console.signed_in")]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_signing_out_ends_the_session_for_whoever_has_its_cookie(console: Consol
         client.set_cookie("bridge_session", kept.value)
         assert client.get("/who").status_code == 302
     assert other.get("/who").status_code == 200
-    assert actions(console)[0] == ("operator Ana", "console.signed_out")
+    assert actions(console)[0] == ("administrator Ana", "console.signed_out")
 
 
 def test_a_session_ends_by_leaving_by_time_and_by_another_password(sqlite_url: str, tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ def test_a_form_that_waited_for_a_sign_in_is_sent_once(console: Console, has_coo
     sent = browser._client.post(where, data=dict(form.fields), headers={**HTML, **HERE})
 
     assert (refused.status_code, sent.status_code) == (401 if has_cookie else 400, 303)
-    assert actions(console)[0] == ("operator Ana", "destination.paused")
+    assert actions(console)[0] == ("administrator Ana", "destination.paused")
 
 
 def test_a_form_of_another_persons_session_is_not_sent(console: Console) -> None:

@@ -12,7 +12,7 @@ from bridge.alerts.plan import Area, path_of
 from bridge.crypto import new_key
 from bridge.journal import audit, receivers
 from bridge.journal.receivers import Receiver
-from bridge.operations.receivers import MOST_NAME
+from bridge.messages import _, in_language
 from bridge.reasons import WORDS
 from tests.console import VIEWER, Browser, Console, opened_console
 from tests.factories import NOW_MS
@@ -97,11 +97,18 @@ def test_a_test_that_does_not_arrive_is_said(console: Console) -> None:
         add(browser, broken, then="test")
         said = browser.get("/alerts").text
         again = browser.get("/alerts").text
+        with in_language("pt"):
+            problem = _("the service did not accept the message")
+        browser.post("/language", language="pt")
+        in_portuguese = browser.get("/alerts").text
+        browser.post("/language", language="en")
         add(browser, broken, name="Ana", then="test", **{"at-url": "nothing://x"})
         unusable = browser.get("/alerts").text
 
     assert "did not arrive: the service did not accept the message" in said
     assert "Does not arrive" in again
+    assert f"{problem[0].upper()}{problem[1:]}." in in_portuguese
+    assert "0 of 1 address accepted it" in browser.get("/who").text
     assert "apprise can&#39;t use the URL" in unusable
     assert kept(console)[0].failing_ms == NOW_MS
 
@@ -149,7 +156,7 @@ def test_a_change_keeps_the_address_that_is_not_given(console: Console, service:
         ({"at-url": "what"}, "at-url-fault"),
         ({"at-url": ""}, "at-url-fault"),
         ({"service": "telegram", "at-token": "1:a", "at-chat": "x"}, "at-chat-fault"),
-        ({"name": "x" * (MOST_NAME + 1)}, f"1 to {MOST_NAME}"),
+        ({"name": "x" * 121}, "1 to 120"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_kept(

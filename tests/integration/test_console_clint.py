@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from bridge.crypto import new_key
-from bridge.journal import destinations, jobs, revisions
+from bridge.journal import accounts as stored
+from bridge.journal import audit, destinations, jobs, revisions
 from bridge.messages import Message
+from bridge.model import DeliveryState
 from bridge.simulator.clint.account import DEFAULT_TOKEN
 from bridge.simulator.serve import Served
-from tests.console import VIEWER, Browser, Console, finish_jobs, opened_console
+from tests.console import VIEWER, Browser, Console, finish_jobs, names, opened_console
+from tests.factories import owe, put_in_state
 from tests.simulated import ClintSimulator
 
 MAPPING = """
@@ -165,13 +168,98 @@ def test_a_viewer_sees_the_result_and_begins_nothing(console: Console, me: Brows
 
 
 def test_without_a_token_the_page_says_what_it_gives(tmp_path: Path) -> None:
-    """What to set, and where; no button that could do nothing."""
+    """And leads to its form, which says where nothing can be stored; no button that could do nothing."""
     with opened_console(f"sqlite:///{tmp_path / 'journal.db'}", tmp_path) as opened:
-        page = opened.operator().get("/connections").text
+        me = opened.operator()
+        page, form = me.get("/connections").text, me.get("/connections/clint/token").text
+        me.post("/connections/clint/token", token=DEFAULT_TOKEN)
+        assert opened.runtime.clint_api is None
 
-    assert page.count("CLINT_API_TOKEN") >= 2
+    assert 'href="/connections/clint/token"' in page
     assert "Elite" in page
     assert "/connections/clint/check" not in page
+    assert "bridge db new-key" in form
+    assert 'id="token"' not in form
+
+
+@pytest.fixture
+def bare(clint: ClintSimulator, tmp_path: Path) -> Iterator[Console]:
+    """Give a console to which nothing of Clint is connected, and which can store secrets."""
+    environ = {"CLINT_WEBHOOK_URL": "", "BRIDGE_ENCRYPTION_KEY": new_key(), "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1"}
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    with Served(clint.app) as served, opened_console(url, tmp_path, CLINT_API_URL=served.url, **environ) as opened:
+        yield opened
+        finish_jobs()
+
+
+def test_a_token_is_entered_and_leads_on(bare: Console, clint: ClintSimulator) -> None:
+    """One that Clint refuses is not stored. With one that it takes an origin can be chosen, and no page shows it."""
+    me, place = bare.operator(), "/connections/clint/token"
+    assert f'href="{place}?name=default"' in me.get("/connections/new-destination").text
+    clint.knobs.turn(has_plan=False)
+    no_plan = me.post(place, token=DEFAULT_TOKEN, follow=True).text
+    clint.knobs.turn(has_plan=True)
+    refused = me.post(place, token="of-nobody", follow=True).text
+    assert bare.runtime.clint_api is None
+    taken = me.post(f"{place}?name=vendas", token=f"'{DEFAULT_TOKEN}' ")
+    form = me.get(taken.location).text
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    finish_jobs()
+    changed = me.post(place, token=DEFAULT_TOKEN)
+    finish_jobs()
+    pages = [form, me.get(changed.location).text, me.get("/connections").text, me.get(place).text, me.get("/who").text]
+
+    assert "Elite" in no_plan
+    assert "Nothing was stored" in refused
+    assert taken.location == "/connections/new-destination?name=vendas"
+    assert "Vendas" in choices(form)
+    assert changed.location.startswith("/work/")
+    for page in (no_plan, refused, *pages):
+        assert DEFAULT_TOKEN not in page
+        assert "of-nobody" not in page
+        assert not names(page) & {"CLINT_API_TOKEN", "bridge clint"}
+    with bare.journal.database.read() as connection:
+        assert DEFAULT_TOKEN not in str(audit.newest(connection, 20))
+
+
+def test_what_waits_for_a_token_leads_to_its_form(bare: Console) -> None:
+    """Where Clint refuses it, and where it was removed; the page of the removal says what will wait."""
+    me, place, journal = bare.operator(), "/connections/clint/token", bare.runtime.journal
+    me.post(place, token=DEFAULT_TOKEN)
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    finish_jobs()
+    id_ = owe(journal, destination="vendas")
+    put_in_state(journal, id_, DeliveryState.PENDING, waiting="paused", reason_code="destination.paused")
+    with journal.database.write() as connection:
+        destinations.pause(connection, "vendas", Message("refused", {"code": "clint.token"}).to_json(), bare.clock())
+    paused = [me.get(path).text for path in ("/attention", "/connections")]
+    asked = me.get(f"{place}/remove").text
+    me.post(f"{place}/remove")
+    removed = [me.get(path).text for path in ("/attention", "/connections")]
+    me.post(place, token=DEFAULT_TOKEN)
+    finish_jobs()
+
+    for page in (*paused, *removed):
+        assert f'class="button primary" href="{place}"' in page
+    assert "1 delivery waits for it" in asked
+    assert "vendas" in asked
+    assert "as soon as there is a token" in removed[0]
+    assert f'href="{place}"' not in me.get("/attention").text
+    with journal.database.read() as connection:
+        assert destinations.load(connection)["vendas"].paused_ms is None
+
+
+def test_a_token_of_the_environment_is_changed_there(console: Console, me: Browser) -> None:
+    """The page names the variable and has no field; nothing is stored beside it."""
+    pages = [me.get(path).text for path in ("/connections/clint/token", "/connections/clint/token/remove")]
+    me.post("/connections/clint/token", token="another")
+    with console.runtime.journal.database.read() as connection:
+        assert stored.clint_token(connection) == ""
+
+    for page in (*pages, me.get("/connections").text):
+        assert "CLINT_API_TOKEN" in page
+        assert 'name="token"' not in page
+        assert "Remove the token</button>" not in page
 
 
 def test_what_changes_says_which_stage_clint_does_not_have(console: Console, me: Browser) -> None:

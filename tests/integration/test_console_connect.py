@@ -19,7 +19,7 @@ from bridge.journal import audit, jobs, notices, revisions, users
 from bridge.journal.audit import Actor
 from bridge.journal.users import UserRole
 from bridge.messages import Message
-from bridge.model import DeliveryState
+from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import accounts, actions
 from bridge.operations.mappings import starters
 from bridge.simulator.asaas.account import DEFAULT_KEY
@@ -31,7 +31,7 @@ from bridge.web.console.guide import MOST_DELIVERED
 from bridge.worker.alerts import AlertSetup, send_alerts
 from tests.charges import Calendar
 from tests.console import VIEWER, Browser, Console, finish_jobs, names, opened_console
-from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, row_of
+from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state, register, row_of
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator, ClintSimulator
 
@@ -123,6 +123,8 @@ def test_an_account_is_connected_by_its_key_alone(console: Console, me: Browser,
     assert stored_names(console) == (["default"], [])
     assert console.runtime.accounts["default"].webhook_token == token
     assert webhook["url"] == f"{door.url}/webhooks/asaas"
+    with console.runtime.journal.database.read() as connection:
+        assert stored.public_url(connection) == door.url, "links of messages begin with it"
     assert webhook["email"] == "ana@example.com"
     assert webhook["events"] == ["PAYMENT_RECEIVED"]
     assert steps.count('<li class="good">') == 4
@@ -725,8 +727,15 @@ def test_the_guide_knows_where_you_are(console: Console, me: Browser) -> None:
     """Each step that is done is ticked, the next one has the button, and the last one ends the guide."""
     seen = [guided(me)]
     reached(console, me)
+    with console.runtime.journal.database.write() as connection:
+        number = jobs.begin(connection, "connect", "default", {}, "Ana", console.clock())
+    assert guided(me)[0] == "accent", "not done while its work is under way"
+    assert f'class="button primary" href="/work/{number}"' in me.get("/").text
+    with console.runtime.journal.database.write() as connection:
+        jobs.finish(connection, number, console.clock(), {"webhook": True, "door": True})
     seen.append(guided(me))
     assert 'class="button primary" href="/connections/new-destination"' in me.get("/").text
+    assert 'href="/connections/clint/token"' in me.get("/").text
     (console.runtime.settings.bridge_mappings_dir / "cobranca.yaml").write_text(
         "enabled: false\ndescription: Cobrança paga\nevents: [PAYMENT_RECEIVED]\ncontact: {email: payment.id}\n"
     )
@@ -769,6 +778,13 @@ def test_each_step_leads_back_to_the_guide_and_on_to_the_next(console: Console, 
     assert step_of(me, "/events") == ("", [])
     reached(console, me)
     assert step_of(me, "/connections/default/webhook") == ("1", ["/connections/new-destination", back])
+    with console.journal.database.write() as connection:
+        notices.apply(
+            connection, [noticed("webhook.missing", "default", NoticeLevel.ERROR, "none", "register")], console.clock()
+        )
+    assert step_of(me, "/connections/new-account") == ("1", [back])  # not done while Asaas has no webhook
+    with console.journal.database.write() as connection:
+        notices.apply(connection, [notices.Resolved("webhook.missing", "default")], console.clock())
     saved = me.post("/connections/new-destination", name="default", url=URL)
     assert step_of(me, saved.location) == ("2", [back])
     me.post("/connections/destinations/default/trust")

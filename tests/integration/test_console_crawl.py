@@ -89,11 +89,15 @@ def _previews() -> list[dict[str, Any]]:
 RESULTS: dict[str, dict[str, Any]] = {
     "examination": {
         "checks": [
-            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code}
+            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code, "about": "x"}
             for code, state in product(["", *sorted(checks())], CheckState)
         ]
     },
-    "clint": {"checks": [{"name": "name", "value": "value", "state": "warning", "mend": "do it", "code": "api.away"}]},
+    "clint": {
+        "checks": [
+            {"name": "name", "value": "value", "state": "warning", "mend": "do it", "code": "api.away", "about": "x"}
+        ]
+    },
     "reconcile": {
         "account": "default",
         "since": "2026-11-01",
@@ -376,6 +380,9 @@ class Page(HTMLParser):
 
 PARTS = 5
 """A part is the page without what stands around it."""
+ALIKE = 5
+"""Of links that differ only in the reason they are about, so many are followed: what lists them has words for each."""
+REASON = re.compile(r"\b(code|answer)=[^&]*")
 CODE = re.compile(r"[a-z]+([._][a-z_]+)+")
 """What a code looks like where words should stand."""
 
@@ -438,9 +445,13 @@ def test_every_page_opens_and_every_link_leads_somewhere(
                 found.append(f"{address}: {status}")
     done = {address for _, address in routes}
     adapter = console.app.url_map.bind("localhost")
+    alike: Counter[str] = Counter()
     while links := followed - done:
         done |= links
-        for link in links:
+        for link in sorted(links):
+            alike[kind := REASON.sub("", link)] += 1
+            if "code=" in link and alike[kind] > ALIKE:
+                continue
             if (status := look(link).status_code) in {200, 302, 303}:
                 opened.add(str(adapter.match(urlsplit(link).path)[0]))
             else:

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,12 +257,20 @@ def test_a_notice_is_dismissed(console: Console) -> None:
     with console.journal.database.write() as connection:
         said = noticed("account.access_token", "default/1", NoticeLevel.WARNING, "a key expires", "make a new one")
         notices.apply(connection, [said], console.clock())
+        what = Message(
+            "mappings need events that the webhook does not subscribe to: {events}", {"events": "PAYMENT_OVERDUE"}
+        )
+        lacking = replace(noticed("webhook.events", "default", NoticeLevel.ERROR, "", "register"), detail=what)
+        failing = noticed("alerts.failing", "Financeiro", NoticeLevel.WARNING, "messages do not arrive", "test")
+        notices.apply(connection, [lacking, failing], console.clock())
     browser = console.operator()
     shown = browser.get("/connections").text
     after = browser.post("/attention/notices/1/close", page="connections", follow=True).text
 
-    assert "a key expires" in shown
-    assert "a key expires" not in after
+    assert "A key expires." in shown
+    assert "does not subscribe to: Payment overdue." in shown
+    assert '<a class="button small" href="/alerts">' in shown
+    assert "A key expires." not in after
     assert "<h1>Connections</h1>" in after
     assert "Dismissed the notice" in browser.get("/who").text
 
@@ -271,13 +280,13 @@ def test_a_notice_is_dismissed(console: Console) -> None:
 
 @pytest.mark.parametrize("kind", ["charges.csv", "json"])
 def test_a_long_report_is_sent_in_portions(console: Console, kind: str) -> None:
-    """The first bytes leave before the whole file is written."""
+    """The first bytes leave before the whole file is written; the job's pages have only the first charges."""
     charge = {"day": "2026-11-22", "status": "RECEIVED", "verdict": "missing", "known": "", "customer": "cus_1"}
     behind = [{**charge, "id": f"pay_{n}", "event_id": None, "value": "1.00", "description": ""} for n in range(5_000)]
-    result = {"account": "default", "since": "2026-11-22", "until": "2026-11-22", "days": [], "behind": behind}
+    result = {"account": "default", "since": "2026-11-22", "until": "2026-11-22", "days": [], "behind": behind[:200]}
     with console.journal.database.write() as connection:
         number = jobs.begin(connection, "reconcile", "default", {"account": "default"}, "Ana", NOW_MS)
-        jobs.finish(connection, number, NOW_MS, result)
+        jobs.finish(connection, number, NOW_MS, result, {"behind": behind})
 
     sent = list(console.operator().get(f"/work/{number}/report.{kind}").iter_encoded())
 
@@ -314,12 +323,15 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     assert as_json["behind"][0]["id"] == charge
     assert browser.get(f"{begun.location}/report.xml").status_code == 404
     assert "1 event would be made" in preview
+    assert "Payment received: 1." in preview
+    assert '<li aria-current="page">Reconciliation<' not in report  # that is the page above it
+    assert '<li aria-current="page">What is missing<' in preview
     for page in (report, preview, done):
         assert "R$1,100.50" in page
         assert "Mensalidade" in page
     assert "Cliente Teste 1" in preview
     assert "<dt>email</dt><dd><ins>ana@example.com</ins></dd>" in preview
-    assert "1 event handed to the workers" in done
+    assert "1 event was made and goes on its way to Clint" in done
     assert f'href="{again.location}"' in after
     assert [f'action="{looked.location}/bring-in"' in page for page in (preview, after)] == [True, False]
     assert today[:4] in browser.get("/reconcile").text
@@ -349,6 +361,7 @@ def test_a_charge_that_was_not_delivered_is_named(console: Console, asaas: Asaas
     assert "Complete" not in report
     assert "1 charge did not reach Clint" in report
     assert re.findall(r'<a class="[\w-]+" href="#(\w+)">1</a>', report) == ["dead", "dead"]  # the tile and the day
+    assert "1 charge did not reach Clint" in report
     shown = report[report.index('id="dead"') :]
     assert f'href="/events/{event_id}"' in shown
     assert "Mensalidade" in shown
@@ -485,8 +498,15 @@ def test_a_whole_life_is_a_table_and_leaves_nothing_at_asaas(console: Console, a
     finish_jobs(WAIT_S)
     page = browser.get(f"/work/{number}").text
     (customer,) = asaas.book.customers.values()
+    wrong = {"code": "ended", "step": "paid", "verdict": "contradicted", "reasons": [], "lines": []}
+    with console.journal.database.write() as connection:
+        other = jobs.begin(connection, "life", "default", params, "Ana", console.clock())
+        jobs.beat(connection, other, console.clock(), done=1, total=1, steps=[wrong])
+        jobs.finish(connection, other, console.clock(), {"proved": False, "person_must_look": False, "left": []})
 
     assert "Not every step is proved" in page
+    assert "card callout warning" in page  # what was only not seen is not wrong
+    assert "card callout bad" in browser.get(f"/work/{other}").text
     assert "No webhook at Asaas leads to the bridge" in page
     assert "sandbox has no action for it" in page
     assert f'href="/work/{number}"' in browser.get("/test-charge").text

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bridge.clint.api import ClintApi
-from bridge.clint.directory import Directory
+from bridge.clint.directory import ClintAccount, Directory
 from bridge.clint.limiter import ApiLimiter
 from bridge.http import HttpClient
 from bridge.journal import Journal, Lease, deals, destinations, notices
@@ -98,6 +98,8 @@ class World:
         self.clint = ClintSimulator()
         self.urls = {"vendas": origin_url("Vendas")}
         register(journal, **self.urls)
+        self.new_account: ClintAccount | None = None
+        """The account of a token that was stored meanwhile."""
         self._opened = ExitStack()
         self._opened.callback(self.clint.close)
         self.url = self._opened.enter_context(Served(self.clint.app)).url
@@ -108,11 +110,20 @@ class World:
         """Close every client and the simulator."""
         self._opened.close()
 
-    def sender(self, url: str = "", rate: str = "9999/second") -> DealSender:
-        """Return a sender of a process that has just started."""
+    def account(self, url: str = "", rate: str = "9999/second") -> ClintAccount:
+        """Return the account of Clint as a process that has just started knows it."""
         limiter = ApiLimiter(rate, OptionalRedis(None), DEFAULT_TOKEN)
         api = ClintApi(DEFAULT_TOKEN, url or self.url, self.http, limiter=limiter, deadline_s=2, patience_s=0.2)
-        sender = DealSender(self.journal, api, Directory(api), self.clock, appears_s=APPEARS_S)
+        return ClintAccount(api, Directory(api))
+
+    def sender(self, url: str = "", rate: str = "9999/second") -> DealSender:
+        """Return a sender of a process that has just started."""
+        account = self.account(url, rate)
+
+        def find(*, anew: bool = False) -> ClintAccount | None:
+            return (self.new_account if anew else None) or account
+
+        sender = DealSender(self.journal, find, self.clock, appears_s=APPEARS_S)
         self._opened.callback(sender.close)
         return sender
 
@@ -754,6 +765,23 @@ def test_what_clint_answers_is_a_reason_of_its_own(world: World, status: int, co
     with world.journal.database.read() as connection:
         (kept,) = destinations.load(connection).values()
     assert pause_code(kept.paused_reason) == (code if waiting == "paused" else "")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_was_changed_meanwhile_pauses_nothing(world: World, status: int) -> None:
+    """What Clint says of the one before says nothing of the new one; the delivery goes on, and no try is counted."""
+    world.clint.faults.answers(status, path="/v1", times=1)
+    world.new_account = world.account()
+    id_ = world.owe()
+    world.work()
+    row = row_of(world.journal, id_)
+
+    assert (row["reason_code"], row["attempts"] - row["forgiven"]) == ("clint.token_changed", 0)
+    with world.journal.database.read() as connection:
+        assert destinations.load(connection)["vendas"].paused_ms is None
+    world.clock.go(2)
+    world.work()
+    assert row_of(world.journal, id_)["state"] == "delivered"
 
 
 def test_retry_after_is_kept_to(world: World) -> None:

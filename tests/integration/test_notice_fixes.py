@@ -13,6 +13,7 @@ from bridge.alerts import plan as alert_plan
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.limiter import AccountLimiter
 from bridge.asaas.webhooks import CODES, KEY_REFUSED, Webhook, Webhooks
+from bridge.clint.directory import ClintAccount
 from bridge.clint.webhook import Answer
 from bridge.crypto import Keyring, new_key
 from bridge.http import HttpClient
@@ -135,7 +136,8 @@ class World:
             def current(self) -> list[ActiveMapping]:
                 return active
 
-        reader = ReadBacks(self.journal, None, Mappings().current, 30)  # type: ignore[arg-type]  # nothing is due
+        account = ClintAccount(None, None)  # type: ignore[arg-type]  # nothing is due
+        reader = ReadBacks(self.journal, lambda: account, Mappings().current, 30)
         reader.step(self.clock())
         active[:] = [ActiveMapping(self.mapping_of(text), 2)]
         reader.step(self.clock())

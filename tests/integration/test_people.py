@@ -96,8 +96,8 @@ def test_an_invited_person_chooses_a_password_and_signs_in_with_it(console: Cons
     assert [console.browser().get(path).status_code, console.browser().post(path).status_code] == [410, 410]
     assert [sign_in(console.browser()), sign_in(console.browser(), email="BIA@Example.com ")] == [302, 302]
     assert trail(console)[:5] == [
-        ("operator Ana", "console.signed_in", ""),
-        ("operator Ana", "user.invited", "user 1"),
+        ("administrator Ana", "console.signed_in", ""),
+        ("administrator Ana", "user.invited", "user 1"),
         ("operator Bia", "user.password_set", "user 1"),
         ("operator Bia", "console.signed_in", "user 1"),
         ("operator Bia", "console.signed_in", "user 1"),

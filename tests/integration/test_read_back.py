@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.clint.api import ClintApi, Deal
+from bridge.clint.directory import ClintAccount, Directory
 from bridge.errors import ClintApiFailed
 from bridge.journal import Journal, destinations, notices
 from bridge.journal.deliveries import due_read_backs, record_read_back
@@ -47,6 +48,10 @@ class Clint(ClintApi):
     def stage(self, deal: Deal) -> str:
         """Return the stage's label."""
         return deal.stage
+
+    def account(self) -> ClintAccount:
+        """Return it as the account of a token."""
+        return ClintAccount(self, Directory(self))
 
 
 class Mappings:
@@ -91,7 +96,7 @@ def said(journal: Journal, number: int) -> tuple[Any, ...]:
 def test_a_deal_that_stands_is_seen_once_its_time_has_come(journal: Journal) -> None:
     """Not at once: Clint needs a moment."""
     clint, number = Clint(DEAL), delivered(journal)
-    looks = ReadBacks(journal, clint, Mappings().current, WAIT_S)
+    looks = ReadBacks(journal, clint.account, Mappings().current, WAIT_S)
 
     assert looks.step(NOW_MS + 29_000) == 0
     assert looks.step(NOW_MS + 30_000) == 1
@@ -112,7 +117,7 @@ def test_what_is_not_seen_often_enough_says_why(
 ) -> None:
     """Each look waits longer than the one before; a deal from before the delivery proves nothing."""
     clint, number, clock = Clint(*shows), delivered(journal), Clock()
-    looks = ReadBacks(journal, clint, Mappings().current, WAIT_S)
+    looks = ReadBacks(journal, clint.account, Mappings().current, WAIT_S)
     waits = []
     for _ in range(LOOKS):
         waited_s = 30
@@ -129,7 +134,7 @@ def test_what_is_not_seen_often_enough_says_why(
 def test_a_deal_that_was_not_seen_is_a_notice_until_one_is(journal: Journal) -> None:
     """One for all deliveries of a mapping to a destination, closed by the next of them that is seen."""
     clint = Clint()
-    looks = ReadBacks(journal, clint, Mappings().current, WAIT_S)
+    looks = ReadBacks(journal, clint.account, Mappings().current, WAIT_S)
 
     def noticed(now_ms: int) -> list[tuple[str, str, int]]:
         looks.step(now_ms)
@@ -150,7 +155,7 @@ def test_the_origin_is_learned_from_the_first_deal_that_is_seen(journal: Journal
     """A deal of another origin is no proof from then on; another integration is learned anew."""
     register(journal)
     first, clint = delivered(journal), Clint(DEAL)
-    looks = ReadBacks(journal, clint, Mappings().current, WAIT_S)
+    looks = ReadBacks(journal, clint.account, Mappings().current, WAIT_S)
     looks.step(NOW_MS + 30_000)
     with journal.database.read() as connection:
         learned = destinations.load(connection)["default"]
@@ -176,7 +181,7 @@ def test_what_our_own_deliveries_hide_is_no_alarm(journal: Journal) -> None:
         put = {"read_back_tries": LOOKS - 1}
         connection.execute(deliveries.update().where(deliveries.c.id == number).values(**put))
     clint = Clint(replace(DEAL, times_ms={"created_at": NOW_MS + 2_000}))
-    ReadBacks(journal, clint, Mappings().current, WAIT_S).step(NOW_MS + 30_000)
+    ReadBacks(journal, clint.account, Mappings().current, WAIT_S).step(NOW_MS + 30_000)
     with journal.database.read() as connection:
         raised = notices.open_notices(connection)
 
@@ -187,7 +192,7 @@ def test_what_our_own_deliveries_hide_is_no_alarm(journal: Journal) -> None:
 def test_a_payload_without_contact_is_not_looked_for(journal: Journal) -> None:
     """There is nothing to ask Clint for."""
     clint, number = Clint(DEAL), delivered(journal, '{"nome": "Ana"}')
-    ReadBacks(journal, clint, Mappings().current, WAIT_S).step(NOW_MS + 30_000)
+    ReadBacks(journal, clint.account, Mappings().current, WAIT_S).step(NOW_MS + 30_000)
 
     assert said(journal, number) == ("not_seen", 1, {"code": Code.NO_CONTACT})
     assert clint.asked == []
@@ -197,7 +202,7 @@ def test_a_removed_mapping_leaves_the_email_to_be_guessed(journal: Journal) -> N
     """The payload was sent, whatever became of its mapping since."""
     clint = Clint(DEAL)
     delivered(journal, '{"mail": "ana@example.com", "valor": "1"}', mapping="outra")
-    ReadBacks(journal, clint, Mappings().current, WAIT_S).step(NOW_MS + 30_000)
+    ReadBacks(journal, clint.account, Mappings().current, WAIT_S).step(NOW_MS + 30_000)
 
     assert clint.asked == [("ana@example.com", "")]
 
@@ -209,7 +214,7 @@ def test_only_what_was_delivered_lately_is_looked_for(journal: Journal) -> None:
     put_in_state(journal, dead, DeliveryState.DEAD, finished_ms=NOW_MS)
     delivered(journal)
     put_in_state(journal, owe(journal, customer="cus_4"), DeliveryState.DELIVERED, finished_ms=NOW_MS)
-    looks = ReadBacks(journal, Clint(DEAL), Mappings().current, WAIT_S)
+    looks = ReadBacks(journal, Clint(DEAL).account, Mappings().current, WAIT_S)
 
     assert looks.step(NOW_MS + OLDEST_MS + 1) == 0
     assert looks.step(NOW_MS + 30_000) == 1
@@ -230,7 +235,7 @@ def test_two_that_look_at_once_record_once(journal: Journal) -> None:
 def test_a_clint_that_fails_costs_no_look(journal: Journal) -> None:
     """What was not looked for is looked for in the next step."""
     number, clint = delivered(journal), Clint(DEAL, fails=True)
-    looks = ReadBacks(journal, clint, Mappings().current, WAIT_S)
+    looks = ReadBacks(journal, clint.account, Mappings().current, WAIT_S)
     with pytest.raises(ClintApiFailed):
         looks.step(NOW_MS + 30_000)
     assert said(journal, number) == ("asked", 0, None)

@@ -159,6 +159,7 @@ def test_a_preview_says_that_the_event_would_wait(world: World) -> None:
     (found,) = world.preview(event_id)
     assert found.outcomes == ()
     assert read_message(found.problem) == AsaasUnavailable().message()
+    assert found.code == AsaasUnavailable.code
 
 
 def test_a_preview_of_what_asaas_rejects_is_dead(world: World) -> None:

@@ -17,6 +17,7 @@ from bridge.errors import DecryptionFailed, JournalError, KeyNeeded, NotFound, U
 from bridge.journal import Database, Journal, audit, destinations
 from bridge.journal.audit import Actor
 from bridge.journal.schema import attempts, meta, metadata
+from bridge.messages import Message
 from bridge.model import DeliveryState
 from bridge.operations import accounts
 from bridge.runtime import Runtime
@@ -235,6 +236,59 @@ def test_the_environment_wins(runtime: Runtime, other: Runtime, environ: dict[st
     third.close()
 
 
+def put_token(process: Runtime, token: str = TOKEN) -> tuple[bool, int]:
+    """Let a person enter a token of Clint's API."""
+    return accounts.put_token(process.journal, process.settings, ANA, process.clock_ms(), token)
+
+
+def test_a_token_of_clint_is_used_within_seconds(runtime: Runtime, other: Runtime, environ: dict[str, str]) -> None:
+    """A running process takes up one, another one and none; each new one frees what waited for it, and what Clint
+    refused with the one before."""
+    origin = "clint-origin:Vendas"
+    assert runtime.clint_api is None
+    with pytest.raises(UsageError, match="needs a token"):
+        add_destination(other, url=origin)
+    assert put_token(other) == (True, 0)
+    for name in ("vendas", "refused", "by_person"):
+        add_destination(other, name, origin)
+    first = until(runtime.clint_account)
+    waits = owe(runtime.journal, destination="vendas")
+    held = {"waiting": "paused", "due_ms": 9_000_000_000_000, "reason_code": "destination.no_token"}
+    put_in_state(runtime.journal, waits, DeliveryState.PENDING, **held)
+    with runtime.journal.database.write() as connection:
+        for name, code in {"refused": "clint.token", "by_person": ""}.items():
+            destinations.pause(connection, name, Message("", {"code": code}).to_json(), NOW_MS)
+
+    assert put_token(other) == (False, 0)
+    assert put_token(other, f"{TOKEN}-too") == (False, 1)
+    assert runtime.clock_ms() < row_of(runtime.journal, waits)["due_ms"] < runtime.clock_ms() + 60_000
+    until(lambda: runtime.clint_account() is not first)
+    assert runtime.clint_account() is runtime.clint_account(anew=True), "the same object for the same token"
+    with runtime.journal.database.read() as connection:
+        paused = {one.name for one in destinations.load(connection).values() if one.paused_ms is not None}
+        assert accounts.waiting_for_token(connection, runtime.settings) == 1
+    assert paused == {"by_person"}
+
+    third = Runtime(Settings.from_env({**environ, "CLINT_API_TOKEN": "of-the-environment"}))
+    assert third.account_store.clint_token == "of-the-environment"
+    with pytest.raises(UsageError, match="set up in the environment, which wins"):
+        put_token(third)
+    with third.journal.database.read() as connection:
+        assert accounts.overridden(connection, third.settings) == ["CLINT_API_TOKEN"]
+    third.close()
+
+    accounts.remove_token(other.journal, ANA, NOW_MS)
+    until(lambda: runtime.clint_account() is None)
+    with pytest.raises(NotFound):
+        accounts.remove_token(other.journal, ANA, NOW_MS)
+    with runtime.journal.database.read() as connection:
+        noted = [one for one in audit.newest(connection, 20) if one["action"].startswith("clint.")]
+    assert [one["action"] for one in reversed(noted)] == [
+        *("clint.token_added", "clint.token_changed", "clint.token_changed", "clint.token_removed")
+    ]
+    assert TOKEN not in str(noted)
+
+
 def test_what_can_not_work_is_refused(runtime: Runtime) -> None:
     """Names that no variable and no path could have, keys with blanks, weak tokens, URLs that show the data."""
     with pytest.raises(UsageError, match="small letters"):
@@ -245,6 +299,9 @@ def test_what_can_not_work_is_refused(runtime: Runtime) -> None:
         add_account(runtime, token="short")
     with pytest.raises(UsageError, match="must be a URL"):
         add_destination(runtime, url="clint")
+    for token in ("", "two words", "é"):
+        with pytest.raises(UsageError, match="without blanks"):
+            put_token(runtime, token)
     for remove in (accounts.remove_account, accounts.remove_destination):
         with pytest.raises(NotFound, match="'default'"):
             remove(runtime.journal, ANA, NOW_MS, "default")
@@ -256,6 +313,8 @@ def test_without_a_key_nothing_is_kept(runtime: Runtime, environ: dict[str, str]
     bare = Runtime(Settings.from_env({**environ, "BRIDGE_ENCRYPTION_KEY": ""}))
     with database.write() as connection:
         connection.execute(meta.delete().where(meta.c.key.in_(["sealed", "search_key"])))
+    with pytest.raises(KeyNeeded, match="BRIDGE_ENCRYPTION_KEY"):
+        put_token(bare)
     with pytest.raises(KeyNeeded, match="BRIDGE_ENCRYPTION_KEY") as raised:
         add_account(bare)
     bare.close()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.clint.api import ClintApi
+from bridge.clint.directory import ClintAccount, Directory
 from bridge.clint.limiter import ApiLimiter
 from bridge.journal import notices
 from bridge.journal.schema import attempts, deliveries
@@ -64,7 +65,8 @@ def looks(world: World, *, is_last: bool = True) -> None:
             connection.execute(deliveries.update().values(read_back_tries=LOOKS - 1))
     limiter = ApiLimiter("9999/second", OptionalRedis(None), DEFAULT_TOKEN)
     api = ClintApi(DEFAULT_TOKEN, world.url, world.http, limiter=limiter)
-    ReadBacks(world.journal, api, lambda: (), 0.0, lambda: world.urls).step(world.clock())
+    account = ClintAccount(api, Directory(api))
+    ReadBacks(world.journal, lambda: account, lambda: (), 0.0, lambda: world.urls).step(world.clock())
 
 
 def found(world: World, id_: int) -> tuple[Verdict | None, dict[str, Any], set[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,30 +45,37 @@ def texts_of(node: ast.AST) -> set[str]:
 
 def calls(name: str, *places: str) -> Iterator[ast.Call]:
     """Return every call of a function or method of that name."""
-    for node in trees(*places):
-        if isinstance(node, ast.Call) and name == getattr(node.func, "attr", getattr(node.func, "id", None)):
+    return calls_in(trees(*places), name)
+
+
+def calls_in(nodes: Iterable[ast.AST], *names: str) -> Iterator[ast.Call]:
+    """Return those of the nodes that call a function or method of one of these names."""
+    for node in nodes:
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", None)) in names:
             yield node
 
 
-def actions() -> set[str]:
+@cache
+def actions() -> frozenset[str]:
     """Return every action that the audit trail is given."""
-    places = ("web", "operations", "journal", "cli")
-    given = [node for name in ("note", "_note") for node in calls(name, *places)]
-    passed_on = [one.value for node in trees("web") if isinstance(node, ast.Call) for one in node.keywords]
+    web, operations = list(trees("web")), list(trees("operations"))
+    given = [*calls_in((*web, *operations, *trees("journal", "cli")), "note", "_note")]
+    passed_on = [one.value for node in web if isinstance(node, ast.Call) for one in node.keywords]
     action = re.compile(r"[a-z]+\.[a-z_]+")
     found = {text for node in given for one in node.args for text in texts_of(one) if action.fullmatch(text)}
     found |= {text for one in passed_on for text in texts_of(one) if re.fullmatch(r"mapping\.[a-z_]+", text)}
     found |= {"cause.seen", "cause.unseen"}  # chosen before it is noted
     named = {one.id for node in given for one in node.args if isinstance(one, ast.Name)}
-    for node in (one for one in trees("operations") if isinstance(one, ast.Assign)):
+    for node in (one for one in operations if isinstance(one, ast.Assign)):
         if any(getattr(to, "id", "") in named for to in node.targets):
             found |= {text for text in texts_of(node) if action.fullmatch(text)}
     constants = {one.attr for node in given for one in node.args if isinstance(one, ast.Attribute)}
     found |= {str(getattr(audit, name)) for name in constants if name.isupper()}
-    return found | {f"bulk.{decision}" for decision in BulkAction}
+    return frozenset(found | {f"bulk.{decision}" for decision in BulkAction})
 
 
-def details() -> set[str]:
+@cache
+def details() -> frozenset[str]:
     """Return every key of the facts that the audit trail is given: in the call, or in a dictionary that it names."""
     found: set[str] = set()
     modules = [one for place in ("web", "operations", "journal", "cli") for one in (BRIDGE / place).rglob("*.py")]
@@ -90,7 +98,7 @@ def details() -> set[str]:
                 for part in (call, *(one for one in made if _targets(one) & named), *facts):
                     dicts = [one for one in ast.walk(part) if isinstance(one, ast.Dict)]
                     found |= {key.value for one in dicts for key in one.keys if isinstance(key, ast.Constant)}  # type: ignore[misc]
-    return found
+    return frozenset(found)
 
 
 def _dictionaries(node: ast.AST) -> Iterator[str]:
@@ -111,26 +119,30 @@ def _targets(node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> set[str]:
     return {one.id for one in targets if isinstance(one, ast.Name)}
 
 
-def causes() -> set[str]:
+@cache
+def causes() -> frozenset[str]:
     """Return every code under which a test charge that was not proved, or a webhook, says what is wrong."""
     code = re.compile(r"(webhook|public_url|bridge|trial)\.[a-z_]+")
     sources = ("operations/testcharge.py", "asaas/webhooks.py")
-    return {text for node in trees(*sources) for text in texts_of(node) if code.fullmatch(text)} - {"bridge.error"}
+    found = {text for node in trees(*sources) for text in texts_of(node) if code.fullmatch(text)}
+    return frozenset(found - {"bridge.error"})
 
 
-def steps() -> set[str]:
+@cache
+def steps() -> frozenset[str]:
     """Return every step of a test charge; that of an event and of a delivery say what they are about instead."""
     sources = ("operations/testcharge.py", "web/console/testcharge.py")
     first = {text for node in calls("step", *sources) for one in node.args[:1] for text in texts_of(one)}
     named = (one for node in calls("_once", *sources) for one in node.keywords if one.arg == "code")
     found = first | {text for one in named for text in texts_of(one.value)} | {"waiting", "not_removed"}
-    return found - {"event", "delivery"}
+    return frozenset(found - {"event", "delivery"})
 
 
-def checks() -> set[str]:
+@cache
+def checks() -> frozenset[str]:
     """Return the code of every check that may say what fixes it."""
     made = [node.args[4] for node in calls("check", "operations/doctor.py") if len(node.args) > 4]
-    return {text for one in made for text in texts_of(one) if text}
+    return frozenset(text for one in made for text in texts_of(one) if text)
 
 
 NEVER_ON_A_PAGE = re.compile(

@@ -16,7 +16,7 @@ HOUR = 3_600_000
 
 def test_moments_are_brasilias() -> None:
     """A list has room for the time of today, or for the day."""
-    assert PT.moment(NOW_MS) == "18 de nov. 2026, 08:06:40"
+    assert PT.moment(NOW_MS) == "18 de nov. de 2026, 08:06:40"
     assert EN.moment(NOW_MS) == "Nov 18, 2026, 08:06:40"
     assert PT.short(NOW_MS - HOUR) == "07:06:40"
     assert PT.short(NOW_MS - 24 * HOUR) == "17 nov., 08:06"
@@ -43,7 +43,7 @@ def test_a_moment_just_now_is_no_zero() -> None:
 
 def test_what_asaas_wrote_is_read_as_brasilias() -> None:
     """A moment, a day, and what is neither."""
-    assert PT.written("2026-11-29 10:00:00") == "29 de nov. 2026, 10:00:00"
+    assert PT.written("2026-11-29 10:00:00") == "29 de nov. de 2026, 10:00:00"
     assert EN.written("2026-11-29 10:00:00") == "Nov 29, 2026, 10:00:00"
     assert EN.written("2026-11-29T13:00:00Z") == "Nov 29, 2026, 10:00:00"
     assert PT.written("2026-11-29") == "29 de nov. de 2026"
@@ -54,9 +54,9 @@ def test_what_asaas_wrote_is_read_as_brasilias() -> None:
     ("seconds", "pt", "en"),
     [
         (0, "menos de 1 ms", "less than 1 ms"),
-        (0.042, "42 ms", "42 ms"),
-        (2.34, "2,3 s", "2.3 s"),
-        (600, "10 min", "10 min"),
+        (0.042, "42\xa0ms", "42\xa0ms"),
+        (2.34, "2,3\xa0s", "2.3\xa0s"),
+        (600, "10\xa0min", "10\xa0min"),
     ],
 )
 def test_durations_have_the_unit_that_fits(seconds: float, pt: str, en: str) -> None:

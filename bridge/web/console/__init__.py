@@ -14,6 +14,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from werkzeug.routing import IntegerConverter
 
+from bridge.mapping.catalogue import event_label
 from bridge.messages import use_language
 from bridge.runtime import Runtime
 from bridge.web.console import (
@@ -84,6 +85,7 @@ def init_console(app: Flask, runtime: Runtime) -> None:
         "masked": masked,
         "part_value": mapping_deal.part_value,
         "capital": layout.capital,
+        "event_label": event_label,
     }
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.after_request(access.secure)

@@ -103,7 +103,8 @@ def is_from_here() -> bool:
 WITH_SECRETS = frozenset(
     {
         *("console.signin.enter", "console.people.accept", "console.people.change_my_password"),
-        *(f"console.connecting.{name}" for name in ("take_account", "take_key", "take_destination", "take_url")),
+        *(f"console.connecting.{name}" for name in ("take_account", "take_key", "take_token")),
+        *("console.connecting.take_destination", "console.connecting.take_url"),
         *("console.alerts.add", "console.alerts.change"),
     }
 )
@@ -192,11 +193,11 @@ class Person:
     @property
     def author(self) -> str:
         """The person's name, else the role."""
-        return self.name or self.role.value
+        return self.name or self.level.value
 
     @property
     def actor(self) -> Actor:
-        return Actor(f"{self.role} {self.name}".strip(), client_address())
+        return Actor(f"{self.level} {self.name}".strip(), client_address())
 
     @property
     def key(self) -> str:

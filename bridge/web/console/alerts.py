@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from bridge.alerts.plan import Area
 from bridge.alerts.services import SERVICES, BadField, address_of, is_given, service_of
 from bridge.errors import NoAnswerYet, UsageError
+from bridge.journal import accounts as stored
 from bridge.journal.receivers import Receiver
 from bridge.messages import N_, Message, _
 from bridge.model import NoticeLevel
@@ -35,11 +36,13 @@ def _receiver(id_: int) -> Receiver:
 
 @pages.get("/alerts")
 def index() -> ResponseReturnValue:
+    with runtime.journal.database.read() as connection:
+        public_url = runtime.settings.bridge_public_url or stored.public_url(connection)
     return layout.page(
         "alerts.html",
         receivers=[(one, _services(one)) for one in _receivers()],
         has_key=bool(runtime.journal.database.keyring),
-        has_address=bool(runtime.settings.bridge_public_url),
+        has_address=bool(public_url),
     )
 
 
@@ -171,7 +174,7 @@ def _send_test(receiver: Receiver) -> None:
     layout.note("receiver.tested", receiver.name, {"sent": sum(one.sent for one in results), "of": len(results)})
     for one in results:
         if one.sent:
-            layout.flash_message(_("The test to {name} was sent, and the service took it.", name=receiver.name))
+            layout.flash_message(_("The test to {name} was sent, and the service accepted it.", name=receiver.name))
         else:
             text = _("The test to {name} did not arrive: {problem}", name=receiver.name, problem=_(one.problem))
             layout.flash_message(text, "bad")

@@ -22,14 +22,14 @@ from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
 from bridge.operations import actions, bulk
 from bridge.operations.bulk import BulkAction
-from bridge.operations.causes import facts_of
+from bridge.operations.causes import NO_TOKEN, facts_of
 from bridge.operations.explain import Preview, Unheard
 from bridge.reasons import Reason, notice_words, pause_code, reason
 from bridge.web.console import forms, jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.events import day_ms, period
 from bridge.web.console.jobs import previews_now
-from bridge.web.console.lines import Line, lines
+from bridge.web.console.lines import Line, lines, of_events
 
 pages = Blueprint("attention", __name__)
 
@@ -50,7 +50,7 @@ class Card(NamedTuple):
     kept: Destination | None
     """The destination's row, where the cause is about a destination."""
     decisions: list[tuple[Cause, BulkAction, int]]
-    """The possible actions on failed deliveries, each with the number of deliveries."""
+    """The possible actions on failed deliveries, each with the number of these."""
     sample: list[Line]
     anchors: list[str]
 
@@ -75,7 +75,7 @@ def index() -> ResponseReturnValue:
         has_events = bool(queries.accounts(connection))
         kept = destinations.load(connection)
         taken: set[str] = set()
-        facts = [facts_of(connection, cause, person.accounts) for cause in standing]
+        facts = facts_of(connection, standing, person.accounts)
         sample = {id_ for one in facts for id_ in one.sample}
         shown = {line.row["id"]: line for line in lines(connection, queries.events_of(connection, sample))}
         cards = [
@@ -122,10 +122,8 @@ def _card(
     # One alert may be about several cards: its link leads to the first.
     anchors = [one for one in cause.anchors if one not in taken]
     taken.update(anchors)
-    decisions = []
     failed = [(cause, facts)] if cause.kind is Kind.DEAD else zip(cause.dead, facts.died, strict=True)
-    for dead, of_dead in failed:
-        decisions += [(dead, action, number) for action, number in _possible(of_dead, listening).items() if number]
+    decisions = [(dead, action, dead.number) for dead, of_dead in failed for action in _possible(of_dead, listening)]
     row = kept.get(cause.about) if cause.kind in {Kind.DEAD, Kind.PAUSED, Kind.CIRCUIT} else None
     code = pause_code(row.paused_reason) if row and cause.kind is Kind.PAUSED else cause.code
     return Card(
@@ -141,11 +139,15 @@ def _card(
     )
 
 
-def _possible(facts: Facts, listening: frozenset[str]) -> dict[BulkAction, int]:
-    """Return how many deliveries each action can change. A replay needs a mapping that is on: without one the delivery
-    would only be discarded."""
-    replayable = sum(number for name, number in facts.replayable.items() if name in listening)
-    return {BulkAction.RETRY: facts.retried, BulkAction.REPLAY: replayable, BulkAction.DISCARD: facts.number}
+def _possible(facts: Facts, listening: frozenset[str]) -> list[BulkAction]:
+    """Return which actions can change any of the deliveries. A replay needs a mapping that is on: without one the
+    delivery would only be discarded."""
+    can = {
+        BulkAction.RETRY: facts.can_retry,
+        BulkAction.REPLAY: not listening.isdisjoint(facts.replayable),
+        BulkAction.DISCARD: facts.number > 0,
+    }
+    return [action for action, is_possible in can.items() if is_possible]
 
 
 def _listening() -> frozenset[str]:
@@ -177,11 +179,11 @@ def title_of_noted(one: Noted) -> str:
 def cause_title(kind: Kind, code: str, about: str, of_notice: str) -> str:
     """Return what happened; `of_notice` is the title of the notice that says it."""
     if kind is Kind.OVERLAP:
-        return _("“{mapping}” and other mappings send the same events", mapping=layout.mapping_title(about))
+        return _("“{mapping}” is not the only mapping that sends its events", mapping=layout.mapping_title(about))
     if kind in _TITLES:
         return _(_TITLES[kind], about=about)
     if kind is Kind.NOTICE:
-        return _("{about}: {title}", about=about, title=of_notice)
+        return _("{title} ({about})", about=about, title=of_notice)
     known = reason(code)
     means = known.means if known else _("A reason that this version does not know")
     return layout.capital(means)
@@ -236,6 +238,8 @@ def _is_of(one: Noted, entry: dict[str, Any]) -> bool:
         return one.kind == Kind.NOTICE and (detail.get("code"), detail.get("about")) == (one.code, one.about)
     if one.kind == Kind.NOTICE and action.startswith(("webhook.", "account.")):
         return bool(about == one.about)
+    if one.code == NO_TOKEN:
+        return bool(action.startswith("clint.token_"))
     return action in _BY_ABOUT.get(Kind(one.kind), set()) and about == one.about
 
 
@@ -348,6 +352,7 @@ def confirm() -> ResponseReturnValue:
         is_unread=bool(request.args.get("since")) and chosen.since_ms is None,
         sample=sample,
         previews=previews[:PREVIEWED],
+        known_lines=of_events([one.event_id for one in previews[:PREVIEWED]]),
         tally=jobs.tally([asdict(one) for one in previews]),
         known=reason(chosen.code),
     )

@@ -42,7 +42,7 @@ def checked(context: JobContext) -> Result:
 
 
 def check_destination(name: str) -> ResponseReturnValue:
-    """Check what a destination that was just stored needs in Clint."""
+    """Check what a destination that was just stored needs in Clint; without a name, all that a new token is for."""
     try:
         return jobs.begin(KIND, name, checked, {"destination": name})
     except ConsoleBusy:  # it is stored all the same
@@ -55,10 +55,11 @@ def test_destination(name: str) -> ResponseReturnValue:
 
 
 def summary() -> dict[str, Any]:
-    """Return whether there is a token, whether a destination needs one, and the last check of everything."""
+    """Return whether there is a token, whether the environment sets it, and the last check of everything."""
     with runtime.journal.database.read() as connection:
         last = newest(connection, KIND, runtime.clock_ms(), about="") if person.accounts is None else []
-    return {"has_token": runtime.clint_api is not None, "job": last[0] if last else None}
+    is_fixed = bool(runtime.settings.clint_api_token)
+    return {"has_token": runtime.clint_api is not None, "is_fixed": is_fixed, "job": last[0] if last else None}
 
 
 def origins_to_choose(current: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Accounts and destinations by forms: a new one, another key or URL, removal.
+"""Accounts, destinations and the token of Clint's API by forms: a new one, another key or URL, removal.
 
 A key or URL goes from the form into the journal, encrypted, and no page shows it again. Between two steps the page
 carries it, and of an account a draft too, encrypted with the journal's key.
@@ -16,7 +16,15 @@ from typing import Any, TypeVar
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from bridge.errors import BridgeError, ConsoleBusy, DecryptionFailed, JournalError, UsageError
+from bridge.errors import (
+    BridgeError,
+    ClintApiFailed,
+    ClintFault,
+    ConsoleBusy,
+    DecryptionFailed,
+    JournalError,
+    UsageError,
+)
 from bridge.http import check_url
 from bridge.journal import accounts as stored
 from bridge.journal import audit, drafts, receivers, users
@@ -25,7 +33,8 @@ from bridge.journal.audit import Actor
 from bridge.mapping.spec import NAME as MAPPING_NAME
 from bridge.messages import N_, Message, _, ngettext
 from bridge.operations import accounts, connect
-from bridge.operations.accounts import public_hook_url, without_mapping
+from bridge.operations.accounts import TOKEN_VARIABLE, public_hook_url, without_mapping
+from bridge.operations.clint import try_token
 from bridge.operations.connect import Company
 from bridge.settings import DEFAULT, NAME, destination_variable, origin_of, origin_url, variable
 from bridge.web.console import clint, forms, jobs, layout
@@ -156,8 +165,7 @@ def _take(account: str) -> ResponseReturnValue:
             text = N_("Too much time has passed since the key was tried. Nothing was stored: paste it again.")
             return _ask_key_again(account, Message(text))
         return _store(pending)
-    # A key that is copied from an .env file has quotes around it.
-    api_key = re.sub(r"^(['\"])(.*)\1$", r"\2", request.form.get("key", "").strip())
+    api_key = _pasted("key")
     try:
         company = external_call(lambda: connect.company_of(runtime, account, api_key))
     except ConsoleBusy:
@@ -166,6 +174,11 @@ def _take(account: str) -> ResponseReturnValue:
         refused = {"code": error.code, "what": error.what.to_json(), "got": str(error.facts.get("got") or "")}
         return _ask_key_again(account, error.message(), **refused)
     return _took(Pending(api_key, account, company))
+
+
+def _pasted(field: str) -> str:
+    """Return a secret of the form; one that is copied from an .env file has quotes around it."""
+    return re.sub(r"^(['\"])(.*)\1$", r"\2", request.form.get(field, "").strip())
 
 
 def _took(pending: Pending) -> ResponseReturnValue:
@@ -358,6 +371,71 @@ def remove_account(account: str) -> ResponseReturnValue:
     return layout.go("console.connections.show")
 
 
+# ---------------------------------------------------------------- the token of Clint's API
+
+
+@pages.get("/connections/clint/token")
+def token_form() -> ResponseReturnValue:
+    sent = forms.sent()
+    return layout.page(
+        "clint_token.html",
+        sent.status,
+        sent=sent,
+        setting=_token_setting(),
+        keeps=keeps_secrets(),
+        has_token=runtime.clint_api is not None,
+    )
+
+
+def _token_setting() -> str:
+    """Return the variable that sets the token in the environment; empty where it is not set there."""
+    return TOKEN_VARIABLE if runtime.settings.clint_api_token else ""
+
+
+@pages.post("/connections/clint/token")
+def take_token() -> ResponseReturnValue:
+    """Try the token at Clint; store it where Clint accepts it, and go on to what it is for."""
+    if not keeps_secrets() or _token_setting():
+        return layout.go("console.connecting.token_form")  # which says why
+    token = _pasted("token")
+    try:
+        number = external_call(lambda: try_token(runtime, token))
+    except ConsoleBusy:
+        raise
+    except BridgeError as error:
+        fault = error.message()
+        if isinstance(error, ClintApiFailed) and error.kind is ClintFault.TOKEN:
+            fault = Message(N_("Clint does not accept this token. Copy it whole, or make a new one."))
+        return forms.send_back("console.connecting.token_form", faults={"token": fault}, without=("token",))
+    freed = accounts.put_token(runtime.journal, runtime.settings, person.actor, runtime.clock_ms(), token)[1]
+    took_effect()
+    text = ngettext(
+        "Clint accepted the token; it has {n} origin.", "Clint accepted the token; it has {n} origins.", number
+    )
+    layout.flash_message(text + " " + _("What waited for it goes on.") if freed else text)
+    if "name" in request.args or not runtime.destinations:
+        asked = {name: request.args[name] for name in ("name", "then") if request.args.get(name)}
+        return layout.go("console.connecting.new_destination", **asked)
+    return clint.check_destination("")
+
+
+@pages.get("/connections/clint/token/remove")
+def ask_to_remove_token() -> ResponseReturnValue:
+    with runtime.journal.database.read() as connection:
+        layout.found(_token_setting() or stored.clint_token(connection) or None)
+        waiting = accounts.waiting_for_token(connection, runtime.settings)
+    names = sorted(name for name in runtime.destinations if runtime.is_api(name))
+    return layout.page("clint_token_remove.html", setting=_token_setting(), waiting=waiting, names=names)
+
+
+@pages.post("/connections/clint/token/remove")
+def remove_token() -> ResponseReturnValue:
+    accounts.remove_token(runtime.journal, person.actor, runtime.clock_ms())
+    took_effect()
+    layout.flash_message(_("The token of Clint's API is removed."))
+    return layout.go("console.connections.show")
+
+
 # ---------------------------------------------------------------- a destination
 
 
@@ -390,7 +468,7 @@ def _ask_url(name: str) -> ResponseReturnValue:
         waiting=waiting,
         setting=_setting(name),
         keeps=keeps_secrets(),
-        has_api=bool(runtime.settings.clint_api_token),
+        has_api=runtime.clint_api is not None,
         origin=origin,
         proposed=asked if re.fullmatch(NAME, asked) else "" if DEFAULT in runtime.destinations else DEFAULT,
         variable=variable,

@@ -21,6 +21,7 @@ from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, needed_events, p
 from bridge.asaas.webhooks import problem as token_problem
 from bridge.errors import AsaasOutcomeUnknown, BridgeError, JournalError, NoAnswerYet
 from bridge.formats import Formats
+from bridge.journal import accounts as stored
 from bridge.journal import destinations
 from bridge.journal.jobs import newest
 from bridge.mapping import Mapping, testing
@@ -42,6 +43,7 @@ from bridge.operations.webhooks import (
     apply,
     events_wanted,
     judge,
+    note_registered,
     plan,
     resumed,
 )
@@ -70,6 +72,7 @@ def show() -> ResponseReturnValue:
         hooks_told = {one.about: one.code for one in reversed(found) if one.code in HOOK_STOPPED}
         last = newest(connection, "examination", runtime.clock_ms()) if person.accounts is None else []
         hidden = overridden(connection, settings) if person.accounts is None else []
+        public_url = settings.bridge_public_url or stored.public_url(connection)
     names = layout.seen_destinations()
     seen = [*(name for name in runtime.accounts if person.sees(name)), *runtime.destinations]
     of_environment = [name for name in seen if name in settings.accounts or name in settings.destinations]
@@ -102,12 +105,11 @@ def show() -> ResponseReturnValue:
         keeps=keeps_secrets(),
         variable=variable,
         others=[
-            ("CLINT_API_TOKEN", bool(settings.clint_api_token)),
             ("REDIS_URL", bool(settings.redis_url)),
             ("DATABASE_URL", True),
             ("BRIDGE_PUBLIC_URL", bool(settings.bridge_public_url)),
         ],
-        public_url=settings.bridge_public_url,
+        public_url=public_url,
         notices=found,
         examination=last[0] if last else None,
         clint=clint.summary(),
@@ -139,9 +141,9 @@ def _mappings() -> list[Mapping]:
     return [item.mapping for item in runtime.mappings.current()]
 
 
-def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> None:
+def _judge(account: str, webhooks: list[Webhook]) -> None:
     """Close the notices that a change at Asaas resolved."""
-    public_url = given or runtime.settings.bridge_public_url
+    public_url = runtime.settings.bridge_public_url
     with suppress(JournalError):  # a journal that is away must not hide the result
         judge(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
 
@@ -239,7 +241,9 @@ def _register(account: str, form: MultiDict[str, str]) -> ResponseReturnValue:
     if done is None:
         values["company"] = known_company(one.api_key)
         return layout.page("webhook_confirm.html", sent.status, planned=planned[0], **values)
-    _judge(account, [done.webhook], given)
+    with suppress(JournalError):  # a journal that is away must not hide the result
+        public_url = given or runtime.settings.bridge_public_url
+        note_registered(journal, account, done.webhook, _mappings(), public_url, runtime.clock_ms())
     if not fixed:
         runtime.account_store.refresh()
     layout.note("webhook.registered", account, {"events": len(done.webhook.events), "new_token": done.plan.made_token})

@@ -31,7 +31,7 @@ from bridge.web.console.personal import HIDDEN, masked, masked_document, masked_
 
 pages = Blueprint("customers", __name__)
 
-MOST_EVENTS = 200
+MOST_EVENTS = 100
 """The page of a customer reads this many of its newest events."""
 SHOWN_MS = 300_000
 """How long the e-mail, phone and document of a customer stay in clear after a person asked for them."""

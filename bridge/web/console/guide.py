@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from bridge.errors import JournalError, UsageError
 from bridge.journal import accounts as stored
 from bridge.journal import events, jobs, statistics
+from bridge.journal.jobs import Job
 from bridge.mapping import Mapping
 from bridge.messages import _, ngettext
 from bridge.model import DeliveryState
@@ -36,6 +37,8 @@ class Guide(NamedTuple):
 
     done: dict[str, bool]
     """By step, in order."""
+    connecting: int
+    """The number of the job that connects an account now; 0 where none does."""
     unregistered: str
     """An account whose webhook is missing; empty where there is none."""
     unreached: str
@@ -47,6 +50,11 @@ class Guide(NamedTuple):
     has_files: bool
     off: tuple[Mapping, ...]
     """Mappings that would fit and are switched off."""
+
+    @property
+    def has_token(self) -> bool:
+        """Whether there is a token of Clint's API."""
+        return runtime.clint_api is not None
 
     @property
     def is_origin(self) -> bool:
@@ -84,6 +92,7 @@ _STEP_OF_PAGE = {
     **dict.fromkeys(("connections.webhook", "connections.register"), "account"),
     **dict.fromkeys(("connecting.new_destination", "connecting.take_destination"), "clint"),
     **dict.fromkeys(("connecting.url_form", "connecting.take_url"), "clint"),
+    **dict.fromkeys(("connecting.token_form", "connecting.take_token"), "clint"),
     **dict.fromkeys(("connections.test_form", "connections.test"), "clint"),
     "connecting.key_taken": "account",
 }
@@ -111,7 +120,9 @@ def current(connection: Connection) -> Guide | None:
     tests = jobs.newest(connection, "trial", runtime.clock_ms(), limit=LAST_TESTS)
     proved = any(job.result and job.result["proved"] for job in tests)
     with_key = [one.name for one in runtime.accounts.values() if one.api_key]
-    missing = {name: _missing(connection, name) for name in with_key}
+    last = {name: _connected(connection, name) for name in with_key}
+    connecting = next((job.id for job in last.values() if job and job.is_running), 0)
+    missing = {name: _missing(connection, name, job) for name, job in last.items()}
     unregistered = next((name for name, part in missing.items() if part == "webhook"), "")
     unreached = next((name for name, part in missing.items() if part == "door"), "")
     active = [item.mapping for item in runtime.mappings.current()]
@@ -121,7 +132,7 @@ def current(connection: Connection) -> Guide | None:
     names = list(runtime.destinations)
     with_answer = layout.answering(connection, names)
     done = {
-        "account": bool(with_key) and not unregistered and not unreached,
+        "account": bool(with_key) and not connecting and not unregistered and not unreached,
         # The operator set an account of the environment with the documents at hand.
         "clint": bool(with_answer or runtime.settings.destinations) or (bool(names) and (proved or delivered > 0)),
         "mapping": any(one.enabled for one in fitting),
@@ -131,6 +142,7 @@ def current(connection: Connection) -> Guide | None:
         return None
     return Guide(
         done,
+        connecting,
         unregistered,
         unreached,
         "" if done["clint"] or not names else names[0],
@@ -140,16 +152,23 @@ def current(connection: Connection) -> Guide | None:
     )
 
 
-def _missing(connection: Connection, account: str) -> str:
-    """Return what failed last where the account was connected here, "webhook" or "door"; empty where an event came
-    since, or all is there."""
-    last = jobs.newest(connection, "connect", runtime.clock_ms(), about=account)
-    if not last or last[0].is_running:
+def _connected(connection: Connection, account: str) -> Job | None:
+    """Return the last job that connected the account here."""
+    return next(iter(jobs.newest(connection, "connect", runtime.clock_ms(), about=account)), None)
+
+
+def _missing(connection: Connection, account: str, job: Job | None) -> str:
+    """Return "webhook" where Asaas has none and no event came yet; else what the job that connected the account left
+    undone, "webhook" or "door"; empty where an event came since, or all is there."""
+    came_ms = events.last_received_ms(connection, account)
+    told = layout.open_notices(connection) if came_ms is None else []
+    if any((one.code, one.about) == ("webhook.missing", account) for one in told):
+        return "webhook"
+    if job is None or job.is_running:
         return ""
-    result = last[0].result or {}
+    result = job.result or {}
     missing = next((part for part in ("webhook", "door") if not result.get(part)), "")
-    came_ms = events.last_received_ms(connection, account) if missing else None
-    return missing if came_ms is None or (missing == "door" and came_ms < last[0].created_ms) else ""
+    return missing if came_ms is None or (missing == "door" and came_ms < job.created_ms) else ""
 
 
 @pages.post("/guide/dismiss")

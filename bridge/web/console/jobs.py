@@ -49,6 +49,7 @@ from bridge.operations.life import STEPS
 from bridge.operations.proof import VERDICTS, Verdict
 from bridge.operations.reconcile import BEHIND, Window, as_csv
 from bridge.operations.reconcile import reconcile as run_reconcile
+from bridge.reasons import find_reason
 from bridge.runtime import Runtime
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
@@ -85,6 +86,8 @@ class JobContext:
         self.params = params
         self.id = id_
         self.runner = runner
+        self.details: Result = {}
+        """What only the files of the job need of its result."""
         self._done = 0
         self._total: int | None = None
         self._steps: list[Mapping[str, Any]] = []
@@ -164,7 +167,7 @@ def _run(doing: Doing, context: JobContext) -> None:
         alive.start()
     try:
         result = doing(context)
-        end = None if result is None else partial(jobs.finish, result=result)
+        end = None if result is None else partial(jobs.finish, result=result, details=context.details)
     except BridgeError as error:
         log.info("console.job_failed", job=context.id, code=error.code)
         end = partial(jobs.fail, code=error.code, error=error.message().to_json())
@@ -321,24 +324,27 @@ def of_number(number: int, *kinds: str) -> Job:
 def show(number: int) -> ResponseReturnValue:
     """Show a job; htmx gets only the part that changes."""
     job = of_number(number)
-    g.shown_for, g.job_kind = HOME[job.kind], job.kind
+    # A replay of a period was begun where it needed attention, one of a mapping on the mapping's page.
+    is_of_period = job.kind in {"replay_preview", "replay"} and not job.about
+    home = HOME["bulk" if is_of_period else job.kind]
+    g.shown_for, g.job_kind = home, job.kind
     template = "job_part.html" if layout.partial() else "job.html"
     picture = reconciled(job.result["days"]) if job.kind == "reconcile" and job.result else None
     shown = of_events(_event_ids(job.result or {}))
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"again": layout.partial() and not job.is_running and person.may_change}
     if job.kind in {bulk.KIND, bulk.REPLAY_KIND} and job.runner:  # one of an older version had none
         with runtime.journal.database.read() as connection:
             came = bulk.outcome(connection, job)
             rows = queries.events_of(connection, came.not_sent[:NOT_SENT_SHOWN])
-            more = {"outcome": came, "sample": lines(connection, rows)}
+            more |= {"outcome": came, "sample": lines(connection, rows)}
     elif job.kind == "replay_preview" and job.result:
-        more = {"tally": tally(job.result["previews"])}
+        more |= {"tally": tally(job.result["previews"])}
     elif job.kind == "life":
-        more = {"titles": {one.name: one.title for one in STEPS}, "verdicts": VERDICTS, "event_words": event_label}
+        more |= {"titles": {one.name: one.title for one in STEPS}, "verdicts": VERDICTS, "event_words": event_label}
     if job.kind == "trial" and not (job.result and job.result["proved"]) and person.sees(job.about):
         with runtime.journal.database.read() as connection:
             more["stops"] = stops_for_account(runtime, connection, job.about)[0]
-    return layout.page(template, job=job, home=HOME[job.kind], picture=picture, known_lines=shown, **more)
+    return layout.page(template, job=job, home=home, picture=picture, known_lines=shown, **more)
 
 
 class ReplayGroup(NamedTuple):
@@ -378,10 +384,11 @@ def tally(previews: Sequence[Mapping[str, Any]]) -> ReplayTally:
             kind, mapping, said = state, outcomes[state]["mapping"], outcomes[state]["reason"]
         else:
             kind, mapping, said = ("waits" if one["problem"] else "unmapped"), "", one["problem"]
-        reason = read_message(said)
+        known = find_reason(one.get("code"))
+        reason = Message(known.means) if known else read_message(said)
         same = Message(reason.id, {name: fact for name, fact in reason.facts.items() if name != "value"})
         unheard = str(one.get("unheard") or "") if kind == "unmapped" else ""
-        found.setdefault((kind, mapping, unheard, same.to_json()), []).append(layout.said(reason))
+        found.setdefault((kind, mapping, unheard, same.to_json()), []).append(layout.reason_said(reason.to_json()))
     groups = [
         ReplayGroup(len(texts), state, mapping, unheard, texts[0], len(set(texts)) > 1)
         for (state, mapping, unheard, _reason), texts in found.items()
@@ -412,6 +419,9 @@ def _event_ids(result: Result) -> set[int]:
 def report(number: int, kind: str) -> ResponseReturnValue:
     """Answer a reconciliation's report as a file: the numbers of each day as CSV, everything as JSON."""
     result = layout.found(of_number(number, "reconcile").result)
+    if kind != "csv":
+        with runtime.journal.database.read() as connection:
+            result = {**result, **jobs.details(connection, number)}
     name = f"reconcile-{result['account']}-{result['since']}-{result['until']}"
     texts: Iterable[str]
     if kind == "json":
@@ -485,7 +495,9 @@ def _compare(context: JobContext, compare: Callable[..., T], **more: Any) -> T:
 
 def reconcile(context: JobContext) -> Result:
     directory = context.runtime.settings.bridge_data_dir / "reconcile"
-    return _compare(context, run_reconcile, directory=directory).data()
+    data = _compare(context, run_reconcile, directory=directory).data()
+    context.details = {name: data[name] for name in ("behind", "dead")}
+    return {**data, **{name: charges[:LISTED] for name, charges in context.details.items()}}
 
 
 def backfill_preview(context: JobContext) -> Result:

@@ -49,7 +49,7 @@ from bridge.model import DeliveryState
 from bridge.operations import causes
 from bridge.operations.proof import recorded_verdict
 from bridge.operations.users import NAME_LENGTH
-from bridge.reasons import deal_differences, deal_message, deal_status, notice_words, reason
+from bridge.reasons import deal_differences, deal_message, deal_status, notice_words, pause_code, reason
 from bridge.settings import origin_of
 from bridge.web.console.access import (
     PROGRAMS,
@@ -222,9 +222,20 @@ def said(text: str | Message | None) -> str:
     who = message.facts.get("who")
     facts = {**message.facts, "who": author(who)} if isinstance(who, str) else dict(message.facts)
     for name, fact in facts.items():
-        if isinstance(fact, str) and has_time(fact):  # as Asaas wrote it
+        if name == "events" and isinstance(fact, str):
+            facts[name] = ", ".join(event_label(one) for one in fact.split(", "))
+        elif isinstance(fact, str) and has_time(fact):  # as Asaas wrote it
             facts[name] = Formats(now_ms()).written(fact)
     return str(shown(in_words(Message(message.id, facts))))
+
+
+def reason_said(text: str | None, *, with_hint: bool = True) -> str:
+    """Return a reason that a row keeps without where it was found, and without the hint where the page has its own."""
+    message = read_message(text)
+    kept = ("what", "hint") if with_hint else ("what",)
+    if message.id.startswith("{what}; "):
+        message = Message("; ".join(f"{{{name}}}" for name in kept if name in message.facts), message.facts)
+    return said(message)
 
 
 def deal_said(detail: str | None) -> str:
@@ -478,6 +489,7 @@ GLOBALS = {
     "NAME_LENGTH": NAME_LENGTH,
     "N_": N_,
     "_": messages._,
+    "asks_for_token": lambda reason: pause_code(reason) == "clint.token",
     "asks_for_url": asks_for_url,
     "asset": asset,
     "author": author,
@@ -498,6 +510,7 @@ GLOBALS = {
     "notice_words": notice_words,
     "pgettext": messages.pgettext,
     "reason": reason,
+    "reason_said": reason_said,
     "said": said,
     "status_words": status_words,
     "style_nonce": style_nonce,

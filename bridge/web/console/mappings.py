@@ -116,14 +116,15 @@ def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
     found = read(name, text)
     with runtime.journal.database.read() as connection:
         numbers = revisions.numbers(connection, [base])
+    about = _about(name, text, base, found.mapping)
     return layout.page(
         "mapping_edit.html",
         status,
         text=text,
         number=numbers.get(base, 0),
         findings=found.findings,
-        choices=mapping_editor.choices(found.mapping),
-        **{**_about(name, text, base, found.mapping), **more},
+        choices=mapping_editor.choices(found.mapping or about["running"]),
+        **{**about, **more},
     )
 
 

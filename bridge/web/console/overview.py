@@ -45,7 +45,6 @@ def index() -> ResponseReturnValue:
         state = statistics.gauges(connection, now_ms, accounts)
         notices = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
-        waits_ms = statistics.waiting_since_ms(connection, accounts)
         standing, noted = layout.standing(connection), causes.noted(connection)
         guided = guide.current(connection)
         answering = layout.answering(connection, runtime.destinations)
@@ -64,7 +63,7 @@ def index() -> ResponseReturnValue:
         seen = workers(runtime.redis)
     except (RedisError, SettingsError):
         seen = None
-    late_s = max(0.0, (now_ms - waits_ms) / 1000) if waits_ms is not None else 0.0
+    late_s = max(0.0, (now_ms - state.waiting_since_ms) / 1000) if state.waiting_since_ms is not None else 0.0
     # Those that need a person come first.
     concerns = sorted(_concerns(standing, noted, state, seen, late_s), key=lambda one: one.kind != "bad")
     kinds = {concern.kind for concern in concerns}

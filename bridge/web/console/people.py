@@ -9,6 +9,7 @@ from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bridge.errors import LinkSpent, UsageError
+from bridge.journal import accounts as stored
 from bridge.journal import users
 from bridge.journal.users import LINK_LASTS_MS, User, UserRole
 from bridge.messages import N_, _
@@ -94,7 +95,8 @@ def new_link(id_: int) -> ResponseReturnValue:
     url = origin + url_for("console.people.invitation", link=link)
     host = urlsplit(origin).hostname or ""
     only_here = host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
-    public = runtime.settings.bridge_public_url
+    with runtime.journal.database.read() as connection:
+        public = runtime.settings.bridge_public_url or stored.public_url(connection)
     return layout.page(
         "people_link.html", user=_user(id_), url=url, hours=LINK_HOURS, only_here=only_here, public=public
     )

@@ -12,7 +12,7 @@ from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup, escape
 
-from bridge.conditions import value_in_words
+from bridge.asaas.charges import BILLING_WORDS
 from bridge.formats import Formats
 from bridge.journal import audit, users
 from bridge.journal.audit import AuditFilter
@@ -68,6 +68,9 @@ SENTENCES = {
     "destination.changed": N_("Changed the URL of the destination {about}"),
     "destination.removed": N_("Removed the destination {about}"),
     "notice.closed": N_("Dismissed the notice {about}"),
+    "clint.token_added": N_("Entered a token of Clint's API"),
+    "clint.token_changed": N_("Changed the token of Clint's API"),
+    "clint.token_removed": N_("Removed the token of Clint's API"),
     "account.added": N_("Added the Asaas account {about}"),
     "account.changed": N_("Changed the key of the Asaas account {about}"),
     "account.token_changed": N_("Changed the webhook token of the account {about}"),
@@ -109,7 +112,7 @@ KINDS = {
         N_("Events and deliveries"),
         frozenset({"event", "events", "delivery", "bulk", "charges", "job", "cause", "notice"}),
     ),
-    "connections": ActionKind(N_("Connections"), frozenset({"account", "webhook", "destination"})),
+    "connections": ActionKind(N_("Connections"), frozenset({"account", "webhook", "destination", "clint"})),
     "alerts": ActionKind(N_("Alerts"), frozenset({"receiver"})),
     "tests": ActionKind(N_("Test charges"), frozenset({"trial", "life"})),
     "data": ActionKind(N_("Personal data"), frozenset({"customer", "person"})),
@@ -141,7 +144,7 @@ def who() -> ResponseReturnValue:
         kind=kind,
         faults=faults,
         passwords=(
-            (N_("Operator's password"), bool(settings.bridge_password)),
+            (N_("Administrator's password"), bool(settings.bridge_password)),
             (N_("Viewer's password"), bool(settings.bridge_viewer_password)),
         ),
         session_key=bool(settings.bridge_secret_key),
@@ -157,7 +160,10 @@ class Told(NamedTuple):
 def told(entry: Mapping[str, Any]) -> Told:
     """Return an entry of the audit trail in the current language; an action of another version is shown as it is."""
     text = escape(_(SENTENCES.get(entry["action"], entry["action"])))
-    facts = [one for key, value in entry["detail"].items() if (one := _fact(key, value))]
+    detail = entry["detail"]
+    if "sent" in detail:
+        detail = {**detail, "sent": (detail["sent"], detail.get("of"))}
+    facts = [one for key, value in detail.items() if (one := _fact(key, value))]
     return Told(text.format(about=_about(entry)), facts)
 
 
@@ -234,9 +240,11 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "outcome": _outcome,
     "status": lambda status: _("answer {status}", status=status) if status else "",
     "value": lambda value: Formats(0).money(value),
-    "billing_type": lambda name: value_in_words("payment.billingType", name),
+    "billing_type": lambda name: _(BILLING_WORDS.get(name, name)),
     "new_token": lambda is_new: _("with a new token") if is_new else "",
-    "sent": lambda n: ngettext("{n} address accepted it", "{n} addresses accepted it", n),
+    "sent": lambda both: ngettext(
+        "{sent} of {n} address accepted it", "{sent} of {n} addresses accepted it", both[1], sent=both[0]
+    ),
     "origin": lambda id_: _("origin {id}", id=id_) if id_ else _("it is learned again"),
 }
 """The words of a fact, by its key."""
@@ -246,12 +254,11 @@ _COUNTS: dict[str, Callable[[int], str]] = {
     "events": lambda n: ngettext("{n} event", "{n} events", n),
     "deliveries": lambda n: ngettext("{n} delivery", "{n} deliveries", n),
     "dropped": lambda n: ngettext("{n} not finished was dropped", "{n} not finished were dropped", n),
-    "of": lambda n: ngettext("of {n}", "of {n}", n),
     "mappings": lambda n: ngettext("{n} mapping", "{n} mappings", n),
 }
 """Facts that are numbers; 0 says nothing."""
 WORDED = frozenset({*_FACTS, *_COUNTS})
-SILENT = frozenset({"revision", "cause", "about", "kind"})
+SILENT = frozenset({"revision", "cause", "about", "kind", "of"})
 """Keys that say nothing to a person, or what the sentence says already."""
 
 

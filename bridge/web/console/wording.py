@@ -9,8 +9,8 @@ from __future__ import annotations
 from bridge.messages import N_
 
 _CHECK = N_("“Check everything” under Connections says more")
-_CLINT_TOKEN = N_("set the token of Clint's API: Connections says how")
-_NEW_TOKEN = N_("make a new token in Clint and put it into the server's settings")
+_CLINT_TOKEN = N_("make a token in Clint (its API needs the Elite plan) and enter it: Connections, Enter a token")
+_NEW_TOKEN = N_("make a new token in Clint and enter it: Connections, Change token")
 _KEY_PAGE = N_("give the account a new key from Asaas (Integrações, Chaves de API): Connections, Change key")
 _REGISTER = N_("register the webhook: Connections, Webhook")
 _RESUME = N_("resume sending on the webhook's page")
@@ -64,7 +64,8 @@ IN_CONSOLE: dict[str, str] = {
     ),
     "run: bridge webhook resume{account}": _RESUME,
     # bridge/clint
-    "copy the token from Clint into CLINT_API_TOKEN again": _NEW_TOKEN,
+    "make a new token in Clint and run: bridge clint set-token; where CLINT_API_TOKEN is set, put it there and start "
+    "the bridge again": _NEW_TOKEN,
     "check in Clint whether it was removed, and that CLINT_API_URL is right": N_(
         "check in Clint whether it was removed"
     ),
@@ -105,10 +106,6 @@ IN_CONSOLE: dict[str, str] = {
     "the directory can't be read; set BRIDGE_MAPPINGS_DIR, or check its permissions": N_(
         "the directory of the mapping files can't be read; check its permissions"
     ),
-    "verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify": N_(
-        "verify does nothing without a token of Clint's API (Elite plan): Connections says how to set it; or delete "
-        "verify"
-    ),
     # bridge/operations
     "{variable} is not set; make a key in Asaas (Integrações, Chaves de API) and put it in single quotes, or "
     "name another account with --account; accounts with a key: {accounts}": N_(
@@ -124,14 +121,9 @@ IN_CONSOLE: dict[str, str] = {
     "one of the environment is removed there; see: bridge destinations list": N_(
         "what the server's settings hold is removed there"
     ),
-    "an origin as a destination needs CLINT_API_TOKEN, which is not set": N_(
-        "an origin as a destination needs a token of Clint's API; Connections says how to set it"
-    ),
     "fix the file (see: bridge mappings lint), or put it back": _SEE_LINT,
-    "CLINT_API_TOKEN is not set": N_("no token of Clint's API is set"),
-    "make a token in Clint (its API needs the Elite plan), set CLINT_API_TOKEN to it in the environment of all "
-    "processes and start them again": _CLINT_TOKEN,
-    "set CLINT_API_TOKEN": _CLINT_TOKEN,
+    "make a token in Clint (its API needs the Elite plan) and run: bridge clint set-token; or set CLINT_API_TOKEN for "
+    "all processes and start them again": _CLINT_TOKEN,
     "to write deals by it: bridge destinations add NAME --origin ORIGIN, or New destination on Connections": N_(
         "to write deals by it: Connections, New destination"
     ),
@@ -155,7 +147,9 @@ IN_CONSOLE: dict[str, str] = {
         "allow the address that the log names, in the server's settings"
     ),
     "see: bridge events list": _EVENTS,
-    "look in Clint's Históricos, or set CLINT_API_TOKEN": N_("look in Clint's Históricos"),
+    "look in Clint's Históricos, or give the bridge a token of Clint's API: bridge clint set-token": N_(
+        "look in Clint's Históricos"
+    ),
     "check that a worker runs (bridge up, or bridge worker), and see: bridge events show {event}": N_(
         "check that a worker runs, and open event {event}"
     ),
@@ -201,8 +195,6 @@ IN_CONSOLE: dict[str, str] = {
     "set BRIDGE_PASSWORD, 12 characters or more, or invite people: bridge users invite": N_(
         "invite yourself under People: then you sign in with a password of your own"
     ),
-    "make a token in Clint, set CLINT_API_TOKEN to it for all processes and start them again": _NEW_TOKEN,
-    "set CLINT_API_TOKEN; Clint's API needs the Elite plan": _CLINT_TOKEN,
     "copy its URL from Clint (the origin's integrations, Receber Webhook) into {variable}, or run: bridge destinations "
     "add {destination}": N_(
         "copy its URL from Clint (the origin's integrations, Receber Webhook) and enter it under Connections"
@@ -232,6 +224,7 @@ IN_CONSOLE: dict[str, str] = {
     "to switch it on, make BRIDGE_ENCRYPTION_KEY with `bridge db new-key`": N_(
         "to switch it on, set an encryption key: Connections says how"
     ),
+    "not yet: the first `bridge up` makes a key in {file}": N_("not yet: the first start makes a key in {file}"),
     "see what to make: bridge clint check, or Check Clint on Connections": N_(
         "see what to make: Connections, Check Clint"
     ),
@@ -243,9 +236,6 @@ IN_CONSOLE: dict[str, str] = {
     # bridge/pipeline
     "make a new key in Asaas (Integrações, Chaves de API), set the account's ASAAS_API_KEY and start the bridge "
     "again": _KEY_PAGE,
-    "the destination {destination} is an origin of Clint and needs CLINT_API_TOKEN, which is not set": N_(
-        "the destination {destination} is an origin of Clint and needs a token of Clint's API, and none is set"
-    ),
     # bridge/reasons
     "copy the integration's URL from Clint into the destination's variable and restart the bridge": _URL,
     "look at Históricos of the integration in Clint; see: bridge mappings checklist": N_(
@@ -267,20 +257,16 @@ IN_CONSOLE: dict[str, str] = {
     "fix the URL; for a test on this machine set BRIDGE_ALLOW_PRIVATE_DESTINATIONS=1": N_(
         "enter another URL: Connections, Change URL"
     ),
-    "copy the token from Clint into CLINT_API_TOKEN, restart the bridge and resume the destination": N_(
-        "make a new token in Clint and put it into the server's settings, then resume the destination"
-    ),
     "set the origin again (CLINT_ORIGIN, or: bridge destinations add NAME --origin) and resume the destination": N_(
         "choose the origin again (Connections, Change origin), then resume the destination"
     ),
-    "set CLINT_API_TOKEN for the workers and restart them": _CLINT_TOKEN,
+    "make a new token in Clint and run: bridge clint set-token; where CLINT_API_TOKEN is set, put it there, start the "
+    "bridge again and resume the destination": _NEW_TOKEN,
     "set its CLINT_WEBHOOK_URL or CLINT_ORIGIN variable for the workers and restart them": N_(
         "connect the destination under Connections"
     ),
     "bridge destinations resume": N_("resume it under Connections"),
-    "nothing; if it must be sent anyway: bridge deliveries retry": N_(
-        "nothing; if it must be sent anyway, retry it on the event's page"
-    ),
+    "nothing; if it must be sent anyway: bridge deliveries retry": N_("nothing; if it must be sent anyway, retry it"),
     "look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME": N_(
         "look at Históricos in Clint: the integration may belong to another origin now"
     ),

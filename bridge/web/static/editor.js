@@ -110,7 +110,7 @@
     entry.className = "none";
     const word = document.createElement("span");
     word.textContent = list.dataset.none;
-    entry.append(document.createElement("span"), word);
+    entry.append(word);
     return entry;
   }
 

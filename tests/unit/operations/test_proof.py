@@ -141,7 +141,7 @@ places = st.tuples(
 ids = st.sampled_from(["a", "b", "c"])
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     own=st.fixed_dictionaries(
         {"codigo": st.just("pay_1")}, optional={"valor": st.just("100"), "dia": st.just("10/12/2026")}
@@ -310,7 +310,7 @@ LONG = ("quantas_horas_por_dia", "quantas_horas_por_dir")
 """Two keys that Clint cuts to the same one."""
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_of_a_deal_by_the_api_nothing_untrue_is_said(data: st.DataObject) -> None:
     """Proved: all that was sent is there, or a person moved it before. Contradicted: Clint did not do it."""
