@@ -87,24 +87,14 @@ def _previews() -> list[dict[str, Any]]:
 
 
 RESULTS: dict[str, dict[str, Any]] = {
+    # Also as an older version stored them: they do not say what they are about.
     "examination": {
         "checks": [
-            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code, "about": "default"}
-            for code, state in product(["", *sorted(checks())], CheckState)
+            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code, **about}
+            for code, state, about in product(["", *sorted(checks())], CheckState, ({}, {"about": "default"}))
         ]
     },
-    "clint": {
-        "checks": [
-            {
-                "name": "name",
-                "value": "value",
-                "state": "warning",
-                "mend": "do it",
-                "code": "api.away",
-                "about": "default",
-            }
-        ]
-    },
+    "clint": {"checks": [{"name": "name", "value": "value", "state": "warning", "mend": "do it", "code": "api.away"}]},
     "reconcile": {
         "account": "default",
         "since": "2026-11-01",
@@ -443,6 +433,7 @@ def test_every_page_opens_and_every_link_leads_somewhere(
         return answer
 
     routes = list(addresses(console))
+    closed = FOR_ADMINISTRATORS if password == VIEWER else frozenset[str]()
     seen: Counter[str] = Counter()
     for endpoint, address in routes:
         seen[endpoint] += 1
@@ -450,7 +441,9 @@ def test_every_page_opens_and_every_link_leads_somewhere(
             status = look(address, part=part).status_code
             if status in {200, 302, 303}:
                 opened.add(endpoint)
-            elif status not in {404, 410}:  # a report of other work, an event that was emptied, a spent link
+            elif status not in (
+                {403} if endpoint in closed else {404, 410}
+            ):  # a report of other work, an event that was emptied, a spent link
                 found.append(f"{address}: {status}")
     done = {address for _, address in routes}
     adapter = console.app.url_map.bind("localhost")
@@ -468,7 +461,6 @@ def test_every_page_opens_and_every_link_leads_somewhere(
 
     missing.undo()
     assert sorted(set(found)) == []
-    closed = FOR_ADMINISTRATORS if password == VIEWER else frozenset[str]()
     assert {endpoint for endpoint, _ in routes} - closed == opened
 
 

@@ -17,7 +17,7 @@ from bridge.web.console import PAGES, forms
 from tests.console import ANSWERS_WITH_A_PAGE, PASSWORD, Browser, Console, opened_console
 from tests.factories import incoming, keep
 
-LONG = "x" * 90
+LONG = "x" * 130
 REFUSED = {
     "console.people.index": ("/people", {"name": LONG, "email": "no", "role": "boss", "which": "some"}),
     "console.people.show": ("/people/1", {"name": LONG, "role": "boss"}),

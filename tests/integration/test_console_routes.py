@@ -85,6 +85,6 @@ def test_a_change_is_refused_to_viewers_to_strangers_and_without_the_forms_token
     if rule.endpoint not in OF_EVERYBODY:
         assert by_nobody == (401, "console.not_signed_in")
     if rule.endpoint in FOR_ADMINISTRATORS:
-        assert by_viewer == (404, "http.404")
+        assert by_viewer == (403, "console.for_administrators")
     elif rule.endpoint not in OF_EVERYBODY | OF_VIEWERS:
         assert by_viewer == (403, "console.read_only")

@@ -308,7 +308,7 @@ def test_each_code_has_its_fix_here() -> None:
     """Asaas's events about the account close their own (see test_account_events); test_alerts has the look's own."""
     of_account = {rule.code for rule in RULES.values()} - {ACCESS_TOKEN}
     elsewhere = {alert_plan.DEAD, alert_plan.BEHIND, alert_plan.HELD, MISSING}
-    elsewhere |= {alert_plan.UNHEARD, alert_plan.BROKEN, alert_plan.REFUSED, alert_plan.FAILING}
+    elsewhere |= {alert_plan.UNHEARD, alert_plan.BROKEN, alert_plan.REFUSED, alert_plan.OVERLAP, alert_plan.FAILING}
     raised = {*CODES, KEY_REFUSED, NOT_SEEN, *alert_plan.CODES, ACCESS_TOKEN, MISSING}
 
     assert {code for code, *_ in FIXES} | elsewhere == raised
