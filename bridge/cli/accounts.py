@@ -230,20 +230,28 @@ def remove_destination(invocation: Invocation, name: str, yes: bool) -> None:
 @destinations.command()
 @click.argument("name")
 @click.option("--reason", show_default="paused by a person", help="Shown where its deliveries wait.")
+@json_option
 @click.pass_obj
-def pause(invocation: Invocation, name: str, reason: str | None) -> None:
+def pause(invocation: Invocation, name: str, reason: str | None, as_json: bool) -> None:
     """Stop sending to a destination; its deliveries wait, nothing is lost."""
     why = reason or Message(N_("paused by a person"))
     actions.pause(invocation.journal, name, why, system_clock_ms(), by=invocation.actor)
+    if as_json:
+        show_json({"name": name, "paused": True})
+        return
     click.echo(_("{name} is paused; its deliveries wait until: bridge destinations resume {name}", name=name))
 
 
 @destinations.command()
 @click.argument("name")
+@json_option
 @click.pass_obj
-def resume(invocation: Invocation, name: str) -> None:
+def resume(invocation: Invocation, name: str, as_json: bool) -> None:
     """Send to a destination again what waits for it; to one that fails, one delivery first."""
     resumed = actions.resume(invocation.journal, name, system_clock_ms(), by=invocation.actor)
+    if as_json:
+        show_json({"name": name, "paused": False, "lines": resumed.lines, "is_probed": resumed.is_probed})
+        return
     text = ngettext(
         "{name} takes deliveries again; {n} line waited for it",
         "{name} takes deliveries again; {n} lines waited for it",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.asaas.webhooks import problem
-from bridge.journal import notices
+from bridge.journal import audit, notices
 from bridge.mapping.catalogue import EVENTS
 from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
@@ -73,10 +73,16 @@ def test_register_closes_the_notice_that_there_is_no_webhook(commands: Commands)
         gone = noticed("webhook.missing", "default", NoticeLevel.ERROR, "no webhook at Asaas", "register one")
         notices.apply(connection, [gone], NOW_MS)
     before = commands.run("notices", "list", "--json").json
-    commands.run("webhook", "register", "--url", PUBLIC, "--email", "ana@example.com")
+    for _again in range(2):
+        commands.run("webhook", "register", "--url", PUBLIC, "--email", "ana@example.com")
 
     assert [one["code"] for one in before] == ["webhook.missing"]
     assert commands.run("notices", "list", "--json").json == []
+    commands.run("webhook", "resume")
+    commands.run("webhook", "remove", "--yes")
+    with commands.journal() as journal, journal.database.read() as connection:
+        noted = [(one["action"], one["about"]) for one in audit.newest(connection, 9)]
+    assert noted == [("webhook.removed", "default"), ("webhook.registered", "default")], "what changed nothing is none"
 
 
 @pytest.mark.parametrize("command", ["register", "resume", "status", "remove"])
