@@ -18,6 +18,7 @@ from bridge.journal.users import LINK_LASTS_MS, User, UserRole
 from bridge.messages import N_, _, pgettext
 from bridge.operations import users as operations
 
+
 class _Role(click.Choice[str]):
     """A role by its code, or by the word that `users list` shows."""
 

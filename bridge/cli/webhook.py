@@ -77,8 +77,8 @@ def register(
         hook_url = public_hook_url(settings, account, url)
         mappings, source = mappings_in_use(lambda: invocation.journal, settings.bridge_mappings_dir)
         of_account = {name: wanted.pop(name) for name in ("every", "account_events")}
-        events = operations.events_wanted(mappings, source, account, **of_account)
-        webhooks = Webhooks(client_of(runtime, account))
+        webhooks = Webhooks(client_of(runtime, account))  # the first thing that it needs
+        events = operations.events_wanted(mappings, account, **of_account)
         wish = operations.WantedWebhook(account, hook_url, events, known.webhook_token, **wanted)
         planned = operations.plan(webhooks.all(), wish)
         if planned.loses and not yes and sys.stdin.isatty():

@@ -39,9 +39,27 @@ def client_of(runtime: Runtime, account: str) -> AsaasClient:
             "{variable} is not set; make a key in Asaas (Integrações, Chaves de API) and put it in single quotes, or "
             "name another account with --account; accounts with a key: {accounts}"
         )
+        if is_kept(runtime, account):
+            what = N_(
+                "account {account} has no API key; make one in Asaas (Integrações, Chaves de API) and run: bridge "
+                "accounts add {account}; or name another account with --account; accounts with a key: {accounts}"
+            )
         names = ", ".join(sorted(runtime.asaas)) or Message(N_("none"))
-        raise SettingsError([message(what, variable=variable("ASAAS_API_KEY", account), accounts=names)])
+        facts = {"account": account, "variable": variable("ASAAS_API_KEY", account), "accounts": names}
+        raise SettingsError([message(what, **facts)])
     return client
+
+
+def is_kept(runtime: Runtime, account: str) -> bool:
+    """Return whether the journal keeps the account, so that no variable holds its key."""
+    return account in runtime.accounts and account not in runtime.settings.accounts
+
+
+def key_called(runtime: Runtime, account: str) -> str | Message:
+    """Return what a person calls the account's API key: its variable, where the environment sets it."""
+    if is_kept(runtime, account):
+        return message(N_("API key of {account}"), account=account)
+    return variable("ASAAS_API_KEY", account)
 
 
 def is_production(runtime: Runtime, account: str) -> bool:

@@ -337,6 +337,15 @@ def test_register_needs_a_key(commands: Commands) -> None:
     assert said.err.startswith("ASAAS_API_KEY_MATRIZ is not set; ")
     assert said.err.endswith("accounts with a key: default\n")
 
+    commands.environ["BRIDGE_ENCRYPTION_KEY"] = commands.run("db", "new-key").out.strip()
+    commands.run("db", "upgrade")
+    commands.run("accounts", "add", "filial", "--no-key", lines="\n")
+    kept = commands.run("webhook", "register", "--url", PUBLIC, "--account", "filial")
+
+    assert kept.status == 2
+    assert "bridge accounts add filial" in kept.err, "no mapping listens either, but first it needs a key"
+    assert "ASAAS_API_KEY" not in kept.err
+
 
 def test_register_does_not_choose_between_two(commands: Commands, asaas: AsaasSimulator) -> None:
     """Two webhooks that may be ours need an address."""

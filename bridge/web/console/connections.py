@@ -274,7 +274,7 @@ def _events(account: str, form: MultiDict[str, str]) -> frozenset[str]:
     more = {name: name in form for name in ("every", "account_events")}
     if not needed_events(mappings, account) and not any(more.values()):
         return CHARGES
-    return events_wanted(mappings, "", account, **more)
+    return events_wanted(mappings, account, **more)
 
 
 @pages.post("/connections/<account>/webhook/resume")
