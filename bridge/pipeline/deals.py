@@ -159,7 +159,7 @@ class DealSender:
             return ended.answer
         except ClintNameUnknown as error:
             if error.kind == "origin":
-                account.directory.forget()  # who resumes the destination has mended it
+                account.directory.forget()  # a resume means that it was fixed in Clint
             return _name_unknown(error)
         except ClintApiFailed as error:
             if error.kind in {ClintFault.TOKEN, ClintFault.PLAN} and self._account(anew=True) is not account:

@@ -36,6 +36,7 @@ ELSEWHERE = {
     "console.connecting.new_account": "test_console_connect: a key is refused by Asaas only",
     "console.connecting.key_form": "test_console_connect",
     "console.connecting.key_taken": "test_console_connect: the second step of a key",
+    "console.connecting.token_form": "test_console_clint: Clint refuses the token",
     "console.connections.ask_to_register": "test_console_connect: it asks Asaas",
 }
 """Pages whose forms are refused in other tests, since they need Asaas."""

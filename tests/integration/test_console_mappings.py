@@ -339,7 +339,7 @@ def test_two_integrations_may_be_one_funnel(sqlite_url: str, tmp_path: Path) -> 
 
     assert "They may be the same funnel" in asked
     assert "/mappings/cobranca" in asked
-    words = "other mappings send the same events"
+    words = "is not the only mapping that sends its events"
     assert (words in quiet, words in cause, words in overview, words in seen) == (False, True, True, False)
 
 

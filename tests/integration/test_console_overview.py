@@ -91,7 +91,7 @@ def test_work_that_nobody_does_is_noticed(console: Console) -> None:
     page = console.operator().get("/").text
 
     assert "No worker is running, and events wait" in page
-    assert "has been waiting for 10 min" in page
+    assert "has been waiting for 10\N{NO-BREAK SPACE}min" in page
 
 
 @pytest.mark.usefixtures("worker")
