@@ -85,7 +85,12 @@ class Check:
 
 
 def check(
-    name: str, what: str | Message, state: State = State.FINE, mend: str | Message = "", code: str = "", **facts: object
+    name: str | Message,
+    what: str | Message,
+    state: State = State.FINE,
+    mend: str | Message = "",
+    code: str = "",
+    **facts: object,
 ) -> Check:
     about = next((str(facts[one]) for one in ("account", "destination", "mapping") if one in facts), "")
     return Check(message(name, **facts), message(what, **facts), state, message(mend, **facts), code, about)
@@ -150,8 +155,8 @@ def key(account: Account, api_url: str, mappings: Iterable[Mapping], *, stored: 
     if not account.api_key:
         needy = [m.name for m in mappings if m.enabled and m.account == account.name and m.filter_needs | m.field_needs]
         in_variable = N_(
-            "make a key in Asaas (Integrações, Chaves de API) and put it into {variable} in single quotes, or nothing may "
-            "be left of it"
+            "make a key in Asaas (Integrações, Chaves de API) and put it into {variable} in single quotes, or nothing "
+            "may be left of it"
         )
         mend = make if stored else in_variable
         if needy:
@@ -197,8 +202,8 @@ def token(
     facts: dict[str, Any] = {"account": account.name} if stored else {}
     if not account.webhook_token:
         mend = N_("run: bridge webhook register, which makes one; put it into the environment")
-        what = _beside(setting, N_("unset: every event of the account is refused"))
-        return check(name, what, State.WRONG, mend, "token.unset", **facts)
+        unset = _beside(setting, N_("unset: every event of the account is refused"))
+        return check(name, unset, State.WRONG, mend, "token.unset", **facts)
     if problem := asaas_webhooks.problem(account.webhook_token):
         mend = N_("unset it and run: bridge webhook register --new-token")
         return check(name, _beside(setting, problem), State.WARNING, mend, "token.weak", **facts)

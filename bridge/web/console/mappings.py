@@ -68,7 +68,7 @@ def _check_name(name: str) -> None:
 @pages.get("/mappings")
 def listed() -> ResponseReturnValue:
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current(at_once=True)}
-    broken = {
+    broken: dict[str, tuple[str, ...]] = {
         name: tuple(Markup("{}:{}: {}").format(one.line, one.column, finding_words(one)) for one in findings)
         for name, findings in layout.broken_files().items()
     }
