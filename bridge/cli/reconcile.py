@@ -24,12 +24,13 @@ from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
 from bridge.model import IncomingEvent
 from bridge.operations import reconcile as operations
-from bridge.operations.accounts import is_kept
+from bridge.operations.accounts import client_of
 from bridge.operations.backfill import Collected, append_events, as_stored, collect
 from bridge.operations.explain import preview_events
 from bridge.operations.reconcile import BEHIND, Verdict, Window
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.runtime import Runtime
+from bridge.settings import DEFAULT
 
 _SHOWN = 20
 
@@ -76,18 +77,10 @@ def _window(since: date, until: date, by: Any = "created") -> Window:
 
 
 def _clients(runtime: Runtime, account: str | None) -> list[AsaasClient]:
-    """Return the API client of the account, or of each account with a key; raise where there is none."""
-    if not runtime.asaas:
-        runtime.settings.require("ASAAS_API_KEY")
-    if account is None:
+    """Return the API client of the account, or of each account with a key; raise SettingsError where there is none."""
+    if account is None and runtime.asaas:
         return list(runtime.asaas.values())
-    if account not in runtime.asaas:
-        what = N_("no account {account!r} has an API key, got keys of {others}")
-        hint = N_("set the ASAAS_API_KEY of that account; see: bridge config")
-        if is_kept(runtime, account):
-            hint = N_("run: bridge accounts add {account}")
-        raise UsageError(what, hint=hint, account=account, others=", ".join(sorted(runtime.asaas)))
-    return [runtime.asaas[account]]
+    return [client_of(runtime, account or next(iter(runtime.accounts), DEFAULT))]
 
 
 @click.command()

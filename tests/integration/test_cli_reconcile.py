@@ -157,7 +157,7 @@ def test_reconcile_shows_a_bar_on_a_terminal(at: Place) -> None:
     [
         (("--since", "1d", "--until", "3d"), "--until must not be before --since"),
         (("--since", "1d", "--json", "--csv"), "give --json or --csv, not both"),
-        (("--since", "1d", "--account", "x"), "no account 'x' has an API key, got keys of default"),
+        (("--since", "1d", "--account", "x"), "accounts with a key: default"),
         ((), "missing option '--since'"),
     ],
 )
