@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Dialog, expect
 
 from bridge.simulator.clint.account import INTEGRATIONS
 from tests.acceptance.deployment import PATH
@@ -312,7 +312,12 @@ def test_only_above_a_hundred_by_the_form_and_the_keyboard(operator: Visitor, si
     page.locator("a[href='/mappings/cobranca_paga']").click()
     operator.look("mapping-form")
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+
+    def stays(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stays)
     operator.types(page.get_by_label(t("Name of the mapping")), "Cobrança paga")
     page.locator("nav a[href='/events']").first.click(no_wait_after=True)
     expect(page.get_by_label(t("Name of the mapping"))).to_have_value("Cobrança paga")
