@@ -279,7 +279,7 @@ REASONS: Mapping[str, Reason] = {
     "asaas.not_found": _then_replay(
         N_("Asaas answers 404: the account of the API key has no such customer or charge"),
         N_("the key is of another account or environment than the event, or the customer was removed"),
-        N_("see that ASAAS_API_KEY is of the account and environment that the event came from"),
+        N_("see that the API key is of the account and environment that the event came from"),
     ),
     "asaas.unavailable": Reason(N_("the Asaas API does not answer; the event waits and is tried again")),
     "asaas.rate_limited": Reason(N_("Asaas asked the bridge to slow down; the event waits as long as Asaas said")),
@@ -291,11 +291,17 @@ REASONS: Mapping[str, Reason] = {
     "asaas.key_refused": Reason(
         N_("Asaas refuses the account's API key; the event waits and is tried again each minute"),
         N_("the key was removed or has expired, is of the other environment, or may not read what the mapping needs"),
-        N_("set a valid key of the right environment in ASAAS_API_KEY and restart the bridge"),
+        N_(
+            "give the account a valid key of the right environment: bridge accounts add NAME; where the environment "
+            "sets it up, set ASAAS_API_KEY (or that of the account) there and restart the bridge"
+        ),
     ),
     "asaas.key_missing": Reason(
         N_("the mapping needs what only the Asaas API knows, and the account has no key; the event waits"),
-        todo=N_("set ASAAS_API_KEY (or that of the account) and restart the bridge"),
+        todo=N_(
+            "give the account a key: bridge accounts add NAME; where the environment sets it up, set ASAAS_API_KEY (or "
+            "that of the account) there and restart the bridge"
+        ),
     ),
     "mapping.refused": Reason(
         N_("a mapping that is active can't run in this version of the bridge, so every event waits"),

@@ -70,9 +70,7 @@ def not_taken(names: Collection[str]) -> Message:
     return message(what, events=", ".join(sorted(names))) if names else Message("")
 
 
-def events_wanted(
-    mappings: Iterable[Mapping], source: str | Message, account: str, *, every: bool, account_events: bool
-) -> frozenset[str]:
+def events_wanted(mappings: Iterable[Mapping], account: str, *, every: bool, account_events: bool) -> frozenset[str]:
     """Return the events to subscribe to; raise UsageError where there is none."""
     names = hooks.needed_events(mappings, account)
     if every:
@@ -82,7 +80,7 @@ def events_wanted(
     if not names:
         what = N_("no enabled mapping names an event of account {account}")
         hint = N_("write one (see: bridge mappings lint), or subscribe to every event with --all")
-        raise UsageError(what, where=source, hint=hint, account=account)
+        raise UsageError(what, hint=hint, account=account)
     return names
 
 

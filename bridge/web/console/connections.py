@@ -277,7 +277,7 @@ def _events(account: str, form: MultiDict[str, str], found: Iterable[Webhook]) -
     mappings = mappings_in_use(lambda: runtime.journal, directory())[0]
     events = events_to_register(mappings, account, () if "only_needed" in form else found)
     more = {name: name in form for name in ("every", "account_events")}
-    return events | events_wanted(mappings, "", account, **more) if any(more.values()) else events
+    return events | events_wanted(mappings, account, **more) if any(more.values()) else events
 
 
 @pages.post("/connections/<account>/webhook/resume")
