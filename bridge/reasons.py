@@ -219,6 +219,7 @@ _then_retry = partial(Reason, then=Then.RETRY)
 _then_replay = partial(Reason, then=Then.REPLAY)
 
 _COPY_URL = N_("copy the integration's URL from Clint into the destination's variable and restart the bridge")
+_TRIED_AGAIN = N_("nothing at first: it is tried again by itself; if it lasts, ask Clint's support")
 _SEE_HISTORY = N_("look at Históricos of the integration in Clint")
 _SEE_CHECKLIST = N_("look at Históricos of the integration in Clint; see: bridge mappings checklist")
 _FIX_MAPPING = N_("fix the mapping")
@@ -326,10 +327,26 @@ REASONS: Mapping[str, Reason] = {
         N_("the destination's URL leads elsewhere, and redirects are not followed"), todo=_COPY_URL
     ),
     "clint.payload": _then_replay(N_("the payload holds a value that JSON does not know"), todo=_FIX_MAPPING),
-    "clint.timeout": Reason(N_("the destination did not answer in time; it may have accepted the payload")),
-    "clint.connection": Reason(N_("the connection to the destination failed")),
-    "clint.dns": Reason(N_("the name of the destination's host could not be resolved")),
-    "clint.tls": Reason(N_("no secure connection to the destination could be made")),
+    "clint.timeout": Reason(
+        N_("the destination did not answer in time; it may have accepted the payload"),
+        N_("Clint is slow, or the network to it is"),
+        _TRIED_AGAIN,
+    ),
+    "clint.connection": Reason(
+        N_("the connection to the destination failed"),
+        N_("Clint is down, or this machine's network does not reach it"),
+        N_("check this machine's network and firewall; it is tried again by itself"),
+    ),
+    "clint.dns": Reason(
+        N_("the name of the destination's host could not be resolved"),
+        N_("this machine's name server does not answer, or the URL's host is misspelt"),
+        N_("check the URL and this machine's name server; it is tried again by itself"),
+    ),
+    "clint.tls": Reason(
+        N_("no secure connection to the destination could be made"),
+        N_("the host's certificate is not valid, or this machine's clock is wrong"),
+        N_("check the URL and this machine's clock; it is tried again by itself"),
+    ),
     "clint.private_address": Reason(
         N_("the destination's name leads to this machine or network, where nothing is sent"),
         todo=N_("fix the URL; for a test on this machine set BRIDGE_ALLOW_PRIVATE_DESTINATIONS=1"),
@@ -550,7 +567,11 @@ REASONS: Mapping[str, Reason] = {
         N_("only its answer tells the cause"),
         N_("look at its answer in the attempts; fix what it says"),
     ),
-    "clint.http_5xx": Reason(N_("the destination has a fault of its own; the delivery is sent again")),
+    "clint.http_5xx": Reason(
+        N_("the destination has a fault of its own; the delivery is sent again"),
+        N_("Clint has an outage"),
+        _TRIED_AGAIN,
+    ),
 }
 """Every reason code; answers of destinations by status, else by kind of status (4xx, 5xx)."""
 

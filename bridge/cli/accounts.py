@@ -187,7 +187,13 @@ def add_destination(invocation: Invocation, name: str, origin: str | None, yes: 
         operations.check_destination(invocation.journal, invocation.settings, name, url)
         if words := operations.strange_url(invocation.settings, url):
             click.echo(f"{words[0].text()}. {words[1].text()}", err=True)
-            confirm(_("keep it anyway?"), _("nothing was stored"), yes=yes)
+            with invocation.journal.database.read() as connection:
+                waiting = operations.open_deliveries(connection, name)
+            confirm(
+                _("keep it anyway? deliveries that would go there at once: {number}", number=waiting),
+                _("nothing was stored"),
+                yes=yes,
+            )
     stored, freed = operations.add_destination(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, url
     )

@@ -196,11 +196,21 @@ def dead_by_account(connection: Connection) -> dict[str, dict[str, dict[str, int
     return found
 
 
-def waiting_since_ms(connection: Connection) -> int | None:
+def waiting_since_ms(connection: Connection, accounts: Collection[str] | None = None) -> int | None:
     """Return the arrival of the oldest event that waits without a hold."""
-    query = select(func.min(events.c.received_ms)).where(WAITS, events.c.hold_code.is_(None))
+    mine = of_accounts(events, accounts)
+    query = select(func.min(events.c.received_ms)).where(WAITS, events.c.hold_code.is_(None), *mine)
     oldest_ms: int | None = connection.scalar(query)
     return oldest_ms
+
+
+def has_work(connection: Connection, now_ms: int, accounts: Collection[str] | None = None) -> bool:
+    """Return whether a worker has something to do now: an event to process or a delivery to send."""
+    if waiting_since_ms(connection, accounts) is not None:
+        return True
+    c = deliveries.c
+    query = select(c.id).where(c.due_ms.is_not(None), c.due_ms <= now_ms, *of_accounts(deliveries, accounts))
+    return connection.scalar(query.limit(1)) is not None
 
 
 BY_HAND = ("asaas.key_missing", "asaas.key_refused")

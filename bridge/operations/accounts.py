@@ -14,7 +14,7 @@ from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import AsaasClient, environment
 from bridge.asaas.webhooks import KEY_REFUSED, hook_url
 from bridge.errors import JournalError, KeyNeeded, NotFound, SettingsError, UsageError
-from bridge.http import check_url
+from bridge.http import check_url, is_private_url
 from bridge.journal import Journal, audit, encryption, notices
 from bridge.journal import accounts as stored
 from bridge.journal import destinations as circuits
@@ -255,9 +255,10 @@ STRANGE = (
 def strange_url(settings: Settings, url: str) -> tuple[Message, Message] | None:
     """Return the warning about a URL before it is stored: STRANGE or None.
 
-    Where private addresses are allowed, as in a trial, every URL is right.
+    Where private addresses are allowed, as in a trial, each of them is right.
     """
-    return None if settings.bridge_allow_private_destinations or _CLINT.fullmatch(url) else STRANGE
+    is_trial = settings.bridge_allow_private_destinations and is_private_url(url)
+    return None if is_trial or _CLINT.fullmatch(url) else STRANGE
 
 
 def remove_destination(journal: Journal, actor: Actor, now_ms: int, name: str) -> None:

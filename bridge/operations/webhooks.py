@@ -50,6 +50,10 @@ class WebhookPlan:
     def loses(self) -> list[str]:
         return sorted(set(self.before.events) - self.wanted.events) if self.before else []
 
+    @property
+    def gains(self) -> list[str]:
+        return sorted(self.wanted.events - set(self.before.events)) if self.before else []
+
 
 @dataclass(frozen=True, slots=True)
 class WebhookResult:
@@ -158,8 +162,8 @@ def _changes(planned: WebhookPlan, before: Webhook) -> tuple[dict[str, Any], lis
         done.append(Message(N_("without the slash at the end of its URL")))
     if had != wanted.events:
         changes["events"] = sorted(wanted.events)
-        if new := wanted.events - had:
-            done.append(message(N_("subscribed to {events}"), events=", ".join(sorted(new))))
+        if planned.gains:
+            done.append(message(N_("subscribed to {events}"), events=", ".join(planned.gains)))
         if planned.loses:
             done.append(message(N_("no longer subscribed to {events}"), events=", ".join(planned.loses)))
     if wanted.send_type and wanted.send_type != before.send_type:

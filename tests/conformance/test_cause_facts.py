@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import update
 
-from bridge.journal import Journal, causes
+from bridge.journal import Journal, causes, statistics
 from bridge.journal.causes import Cause, Kind
 from bridge.journal.queries import DeadFilter
-from bridge.journal.schema import deliveries, events
+from bridge.journal.schema import attempts, deliveries, events
 from bridge.model import DeliveryState
 from bridge.operations.causes import facts_of
 from tests.bench.history import leave_unfinished
@@ -63,6 +63,22 @@ def test_a_destination_counts_what_died_of_it_once(journal: Journal) -> None:
     assert (facts.number, facts.people, facts.cents, facts.least) == (3, 2, 2_000, frozenset())
     assert [one.number for one in facts.died] == [1, 1]
     assert len(facts.sample) == 1
+
+
+def test_a_destination_that_fails_tells_its_newest_answer(journal: Journal) -> None:
+    """Of a delivery that is tried again; while a worker has it to do, there is work."""
+    tried = owe(journal)
+    put_in_state(journal, tried, DeliveryState.RETRYING, attempts=2, due_ms=NOW_MS)
+    with journal.database.write() as connection:
+        for number, status in ((1, 500), (2, 503)):
+            row = {"delivery_id": tried, "number": number, "fence": 1, "started_ms": NOW_MS, "status": status}
+            connection.execute(attempts.insert().values(**row, code=f"clint.http_{status}", excerpt="Wartung"))
+
+    with journal.database.read() as connection:
+        (facts,) = facts_of(connection, [Cause(Kind.CIRCUIT, "destination.circuit_open", "default")])
+        assert statistics.has_work(connection, NOW_MS)
+        assert not statistics.has_work(connection, NOW_MS - 1)
+    assert (facts.code, facts.status, facts.excerpt) == ("clint.http_503", 503, "Wartung")
 
 
 def test_of_many_deliveries_a_part_is_looked_at(journal: Journal) -> None:

@@ -223,6 +223,25 @@ def test_the_webhook_is_registered_after_a_look(console: Console, asaas: AsaasSi
     assert browser.get("/connections/nobody/webhook").status_code == 404
 
 
+def test_registering_switches_a_webhook_on_and_takes_nothing_away_unasked(
+    console: Console, asaas: AsaasSimulator
+) -> None:
+    """What it has beyond the mappings stays, as connecting leaves it; the look says what changes."""
+    asaas.posts_to("http://127.0.0.1:9/webhooks/asaas", TOKEN, events=["TRANSFER_DONE"], enabled=False)
+    (queue,) = asaas.book.queues.values()
+    browser = console.operator()
+    form: dict[str, Any] = {"url": "http://127.0.0.1:9"}
+    kept = browser.post("/connections/default/webhook", **form, follow=True).text
+    less = browser.post("/connections/default/webhook", **form, only_needed="on", follow=True).text
+    browser.post("/connections/default/webhook", **form, confirmed="1")
+
+    assert "It is switched on again." in kept
+    assert "The webhook newly brings: " in kept
+    assert ["The webhook no longer brings:" in page for page in (kept, less)] == [False, True]
+    assert queue.webhook["enabled"] is True
+    assert {"TRANSFER_DONE", "PAYMENT_RECEIVED"} <= set(queue.webhook["events"])
+
+
 def test_an_interrupted_webhook_is_resumed(console: Console, asaas: AsaasSimulator) -> None:
     """Asaas sends again; where there is nothing to resume that is said."""
     asaas.posts_to("http://127.0.0.1:9/webhooks/asaas", TOKEN, interrupted=True)

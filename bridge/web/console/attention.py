@@ -36,6 +36,8 @@ pages = Blueprint("attention", __name__)
 
 TRAIL_READ = 500
 """The page searches this many entries of the audit trail for the person who fixed a cause."""
+BULK_LATE_MS = 10_000
+"""A bulk job is noted at its end, up to so long after a worker saw that its cause is resolved."""
 TALLIED, PREVIEWED = 20, 3
 """A confirmation previews the replay of this many of the oldest events, and shows this many previews."""
 MOST_REPLAYED = 1_000
@@ -128,7 +130,11 @@ def _card(
     failed = [(cause, facts)] if cause.kind is Kind.DEAD else zip(cause.dead, facts.died, strict=True)
     decisions = [(dead, action, dead.number) for dead, of_dead in failed for action in _possible(of_dead, listening)]
     row = kept.get(cause.about) if cause.kind in {Kind.DEAD, Kind.PAUSED, Kind.CIRCUIT} else None
-    code = pause_code(row.paused_reason) if row and cause.kind is Kind.PAUSED else cause.code
+    code = cause.code
+    if row and cause.kind is Kind.PAUSED:
+        code = pause_code(row.paused_reason)
+    elif cause.kind is Kind.CIRCUIT:
+        code = facts.code or code
     return Card(
         cause,
         title_of(cause),
@@ -160,6 +166,7 @@ def _listening() -> frozenset[str]:
 # ---------------------------------------------------------------- words
 
 _TITLES = {
+    Kind.WORKERS: N_("No worker is running, and events wait"),
     Kind.PAUSED: N_("Destination {about} is paused"),
     Kind.UNSET: N_("Destination {about} is not connected to Clint"),
     Kind.CIRCUIT: N_("Destination {about} fails for several customers"),
@@ -223,9 +230,13 @@ _BY_ABOUT = {
 
 def _who_did(one: Noted, trail: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the entries of the audit trail that fixed a cause, oldest first."""
-    until_ms = (one.resolved_ms or 0) + 60_000
-    of_time = [entry for entry in trail if one.since_ms <= entry["at_ms"] <= until_ms]
-    return [entry for entry in reversed(of_time) if _is_of(one, entry)][:10]
+    until_ms = one.resolved_ms or 0
+
+    def is_in_time(entry: dict[str, Any]) -> bool:
+        late_ms = BULK_LATE_MS if entry["action"].startswith("bulk.") else 0
+        return bool(one.since_ms <= entry["at_ms"] <= until_ms + late_ms)
+
+    return [entry for entry in reversed(trail) if is_in_time(entry) and _is_of(one, entry)][:10]
 
 
 def _is_of(one: Noted, entry: dict[str, Any]) -> bool:
