@@ -424,12 +424,18 @@ def test_what_asaas_does_not_have_either_is_said(console: Console, asaas: AsaasS
 
     assert "There may still be one" in browser.get("/lookup?account=default&q=Maria").text
     assert "Asaas does not have it either" in browser.get("/lookup?account=default&q=maria@gmail.com").text
+    assert "Asaas can't be searched by phone" in html.unescape(
+        browser.get("/lookup?account=default&q=(11)+98765-4321").text
+    )
     assert "Asaas finds nothing by this" in browser.get("/lookup?account=default&q=evt_1").text
     assert browser.get("/lookup?account=nobody&q=Maria").status_code == 404
     assert "/lookup?" in browser.get("/events?q=Maria").text
+    for path in ("/events?q=Mensalidade", "/lookup?account=default&q=Mensalidade"):
+        assert browser.get(path).text.count('href="/reconcile"') == 2  # the menu has one
     assert "/lookup?" not in browser.get("/events?q=evt_1").text
     maria = asaas.has_customer(**MARIA)["id"]
-    assert "without a charge" in browser.get("/lookup?account=default&q=maria@gmail.com").text
+    for typed in ("maria@gmail.com", "MARIA@gmail.com"):
+        assert "without a charge" in browser.get(f"/lookup?account=default&q={typed}").text
     charge = asaas.has_payment(maria, 100.0)["id"]
     part = "/lookup?account=default&q=souz"  # the simulated Asaas takes whole names only, as the real one may
     assert charge not in browser.get(part).text
