@@ -220,6 +220,14 @@ def test_the_webhook_is_registered_after_a_look(console: Console, asaas: AsaasSi
     assert "Keep this token now" not in after
     assert browser.get("/connections/nobody/webhook").status_code == 404
 
+    (hook,) = asaas.webhooks.listed({})["data"]
+    asaas.webhooks.update(hook["id"], {"enabled": False, "events": [*hook["events"], "SUBSCRIPTION_CREATED"]})
+    page = "/connections/default/webhook/register"
+    kept, less = browser.get(page).text, browser.get(f"{page}?less=on").text
+    assert "is switched on" in kept
+    assert "no longer brings" not in kept
+    assert "no longer brings" in less
+
 
 def test_an_interrupted_webhook_is_resumed(console: Console, asaas: AsaasSimulator) -> None:
     """Asaas sends again; where there is nothing to resume that is said."""

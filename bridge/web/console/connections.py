@@ -218,7 +218,11 @@ def _register(account: str, form: MultiDict[str, str]) -> ResponseReturnValue:
         )
 
         def ask() -> WebhookResult | None:
-            planned.append(plan(webhooks.all(), wanted))
+            found = webhooks.all()
+            # As the guide does, it keeps what the webhook has.
+            has = () if "less" in form else find_ours(found, account, wanted.url)
+            events = wanted.events.union(*(one.events for one in has))
+            planned.append(plan(found, replace(wanted, events=events)))
             if not is_confirmed:
                 if real and known_company(one.api_key) is None:
                     company_name(client, one.api_key)

@@ -165,7 +165,7 @@ def why_held(connection: Connection, event: Row) -> Why | None:
 def when(ms: int) -> str:
     """Return a moment to come: how long it takes, and the time."""
     fmt = Formats(layout.now_ms())
-    return f"{fmt.ago(ms)} ({fmt.short(ms)})"
+    return f"{fmt.until(ms)} ({fmt.short(ms)})"
 
 
 def event_link(id_: int) -> Link:
