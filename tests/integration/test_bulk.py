@@ -340,6 +340,7 @@ def test_a_confirmation_says_how_many_would_be_sent_and_why_the_others_not(conso
 
     assert "2 of 6 events would be sent to Clint" in of_period
     assert "Replay 6 events (2 to send)" in of_period
+    assert "events that are not sent stay as they are" in of_period
     for page in (of_period, of_failed):
         assert '<li class="good-text">2 would be sent</li>' in page
         assert "<li>4 would not</li>" in page
