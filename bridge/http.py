@@ -476,6 +476,15 @@ def check_url(url: str, allow_private: bool) -> Message | None:
     return Message(N_("must be a public address, got one of this machine or network")) if _is_local(host) else None
 
 
+def is_private_url(url: str) -> bool:
+    """Return whether the URL leads to this machine or network; a name without a dot is one of the network."""
+    try:
+        host = httpx.URL(url).host
+    except (httpx.InvalidURL, ValueError):
+        return False
+    return _is_local(host) or not re.search("[.:]", host)
+
+
 def is_public(address: IpAddress) -> bool:
     """Return whether the address belongs to the open internet, in any notation."""
     inner = address

@@ -223,6 +223,7 @@ _then_retry = partial(Reason, then=Then.RETRY)
 _then_replay = partial(Reason, then=Then.REPLAY)
 
 _COPY_URL = N_("copy the integration's URL from Clint into the destination's variable and restart the bridge")
+_TRIED_AGAIN = N_("nothing at first: it is tried again by itself; if it lasts, ask Clint's support")
 _SEE_HISTORY = N_("look at Históricos of the integration in Clint")
 _SEE_CHECKLIST = N_("look at Históricos of the integration in Clint; see: bridge mappings checklist")
 _FIX_MAPPING = N_("fix the mapping")
@@ -282,7 +283,7 @@ REASONS: Mapping[str, Reason] = {
     "asaas.not_found": _then_replay(
         N_("Asaas answers 404: the account of the API key has no such customer or charge"),
         N_("the key is of another account or environment than the event, or the customer was removed"),
-        N_("see that ASAAS_API_KEY is of the account and environment that the event came from"),
+        N_("see that the API key is of the account and environment that the event came from"),
     ),
     "asaas.unavailable": Reason(N_("the Asaas API does not answer; the event waits and is tried again")),
     "asaas.rate_limited": Reason(N_("Asaas asked the bridge to slow down; the event waits as long as Asaas said")),
@@ -294,11 +295,17 @@ REASONS: Mapping[str, Reason] = {
     "asaas.key_refused": Reason(
         N_("Asaas refuses the account's API key; the event waits and is tried again each minute"),
         N_("the key was removed or has expired, is of the other environment, or may not read what the mapping needs"),
-        N_("set a valid key of the right environment in ASAAS_API_KEY and restart the bridge"),
+        N_(
+            "give the account a valid key of the right environment: bridge accounts add NAME; where the environment "
+            "sets it up, set ASAAS_API_KEY (or that of the account) there and restart the bridge"
+        ),
     ),
     "asaas.key_missing": Reason(
         N_("the mapping needs what only the Asaas API knows, and the account has no key; the event waits"),
-        todo=N_("set ASAAS_API_KEY (or that of the account) and restart the bridge"),
+        todo=N_(
+            "give the account a key: bridge accounts add NAME; where the environment sets it up, set ASAAS_API_KEY (or "
+            "that of the account) there and restart the bridge"
+        ),
     ),
     "mapping.refused": Reason(
         N_("a mapping that is active can't run in this version of the bridge, so every event waits"),
@@ -324,10 +331,26 @@ REASONS: Mapping[str, Reason] = {
         N_("the destination's URL leads elsewhere, and redirects are not followed"), todo=_COPY_URL
     ),
     "clint.payload": _then_replay(N_("the payload holds a value that JSON does not know"), todo=_FIX_MAPPING),
-    "clint.timeout": Reason(N_("the destination did not answer in time; it may have accepted the payload")),
-    "clint.connection": Reason(N_("the connection to the destination failed")),
-    "clint.dns": Reason(N_("the name of the destination's host could not be resolved")),
-    "clint.tls": Reason(N_("no secure connection to the destination could be made")),
+    "clint.timeout": Reason(
+        N_("the destination did not answer in time; it may have accepted the payload"),
+        N_("Clint is slow, or the network to it is"),
+        _TRIED_AGAIN,
+    ),
+    "clint.connection": Reason(
+        N_("the connection to the destination failed"),
+        N_("Clint is down, or this machine's network does not reach it"),
+        N_("check this machine's network and firewall; it is tried again by itself"),
+    ),
+    "clint.dns": Reason(
+        N_("the name of the destination's host could not be resolved"),
+        N_("this machine's name server does not answer, or the URL's host is misspelt"),
+        N_("check the URL and this machine's name server; it is tried again by itself"),
+    ),
+    "clint.tls": Reason(
+        N_("no secure connection to the destination could be made"),
+        N_("the host's certificate is not valid, or this machine's clock is wrong"),
+        N_("check the URL and this machine's clock; it is tried again by itself"),
+    ),
     "clint.private_address": Reason(
         N_("the destination's name leads to this machine or network, where nothing is sent"),
         todo=N_("fix the URL; for a test on this machine set BRIDGE_ALLOW_PRIVATE_DESTINATIONS=1"),
@@ -548,7 +571,11 @@ REASONS: Mapping[str, Reason] = {
         N_("only its answer tells the cause"),
         N_("look at its answer in the attempts; fix what it says"),
     ),
-    "clint.http_5xx": Reason(N_("the destination has a fault of its own; the delivery is sent again")),
+    "clint.http_5xx": Reason(
+        N_("the destination has a fault of its own; the delivery is sent again"),
+        N_("Clint has an outage"),
+        _TRIED_AGAIN,
+    ),
 }
 """Every reason code; answers of destinations by status, else by kind of status (4xx, 5xx)."""
 

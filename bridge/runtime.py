@@ -189,7 +189,8 @@ class Runtime:
     def enricher(self) -> Enricher:
         lifetimes = Lifetimes(customer_s=self.settings.bridge_cache_ttl)
         more: dict[str, Any] = {"keyring": self.journal.database.keyring, "erasure_of": self._erasure}
-        return Enricher(self.asaas, Cache(self._optional_redis, lifetimes, api_of=self._api_of, **more))
+        cache = Cache(self._optional_redis, lifetimes, api_of=self._api_of, **more)
+        return Enricher(self.asaas, cache, fixed=self.settings.accounts)
 
     def _erasure(self) -> str:
         with self.journal.database.read() as connection:

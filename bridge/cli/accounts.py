@@ -20,6 +20,7 @@ from bridge.journal.clock import system_clock_ms
 from bridge.messages import N_, Message, _, ngettext, pgettext
 from bridge.operations import accounts as operations
 from bridge.operations import actions
+from bridge.operations.accounts import Stored
 from bridge.settings import origin_of, origin_url
 
 _WORDS = (N_("set"), N_("unset"), N_("environment"), N_("journal"))
@@ -83,21 +84,26 @@ def add_account(invocation: Invocation, name: str, no_key: bool, as_json: bool) 
     """
     api_key = "" if no_key else read_secret(_("API key (Asaas: Integrações, Chaves de API)"))
     token = read_secret(_("webhook token (empty: the token stays, or one is made)"))
-    fresh, made = operations.add_account(
+    done, made = operations.add_account(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, api_key=api_key, token=token
     )
     path = hook_url("", name)
     if as_json:
-        show_json({"name": name, "path": path, "fresh": fresh, "token": made})
+        show_json({"name": name, "path": path, "fresh": done is Stored.ADDED, "done": done, "token": made})
         return
-    if fresh:
-        click.echo(_("account {name} is added; its webhook is {path}", name=name, path=path))
-    else:
-        click.echo(_("account {name} is changed; its webhook is {path}", name=name, path=path))
+    said = {
+        Stored.ADDED: N_("account {name} is added; its webhook is {path}"),
+        Stored.CHANGED: N_("account {name} is changed; its webhook is {path}"),
+        Stored.UNCHANGED: N_("account {name} is unchanged; its webhook is {path}"),
+    }
+    click.echo(_(said[done], name=name, path=path))
     if made:
         click.echo(_("its webhook token is shown only now; enter it in Asaas: Integrações, Webhooks"))
         click.echo(f"\n{made}\n")
-    click.echo(_("next: bridge webhook register --account {name}", name=name))
+    if api_key:
+        click.echo(_("next: bridge webhook register --account {name}", name=name))
+    else:
+        click.echo(_("next: bridge accounts add {name}, with a key: the webhook is registered with it", name=name))
 
 
 @accounts.command("remove")
@@ -181,13 +187,23 @@ def add_destination(invocation: Invocation, name: str, origin: str | None, yes: 
         operations.check_destination(invocation.journal, invocation.settings, name, url)
         if words := operations.strange_url(invocation.settings, url):
             click.echo(f"{words[0].text()}. {words[1].text()}", err=True)
-            confirm(_("keep it anyway?"), _("nothing was stored"), yes=yes)
-    fresh, freed = operations.add_destination(
+            with invocation.journal.database.read() as connection:
+                waiting = operations.open_deliveries(connection, name)
+            confirm(
+                _("keep it anyway? deliveries that would go there at once: {number}", number=waiting),
+                _("nothing was stored"),
+                yes=yes,
+            )
+    stored, freed = operations.add_destination(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, url
     )
-    done = _("destination {name} is added", name=name) if fresh else _("destination {name} is changed", name=name)
+    said = {
+        Stored.ADDED: N_("destination {name} is added"),
+        Stored.CHANGED: N_("destination {name} is changed"),
+        Stored.UNCHANGED: N_("destination {name} is unchanged"),
+    }
     waited = ngettext("; {n} line waited for it", "; {n} lines waited for it", freed) if freed else ""
-    click.echo(f"{done}{waited}")
+    click.echo(_(said[stored], name=name) + waited)
 
 
 def _check_origin(invocation: Invocation, origin: str) -> None:
@@ -220,20 +236,28 @@ def remove_destination(invocation: Invocation, name: str, yes: bool) -> None:
 @destinations.command()
 @click.argument("name")
 @click.option("--reason", show_default="paused by a person", help="Shown where its deliveries wait.")
+@json_option
 @click.pass_obj
-def pause(invocation: Invocation, name: str, reason: str | None) -> None:
+def pause(invocation: Invocation, name: str, reason: str | None, as_json: bool) -> None:
     """Stop sending to a destination; its deliveries wait, nothing is lost."""
     why = reason or Message(N_("paused by a person"))
     actions.pause(invocation.journal, name, why, system_clock_ms(), by=invocation.actor)
+    if as_json:
+        show_json({"name": name, "paused": True})
+        return
     click.echo(_("{name} is paused; its deliveries wait until: bridge destinations resume {name}", name=name))
 
 
 @destinations.command()
 @click.argument("name")
+@json_option
 @click.pass_obj
-def resume(invocation: Invocation, name: str) -> None:
+def resume(invocation: Invocation, name: str, as_json: bool) -> None:
     """Send to a destination again what waits for it; to one that fails, one delivery first."""
     resumed = actions.resume(invocation.journal, name, system_clock_ms(), by=invocation.actor)
+    if as_json:
+        show_json({"name": name, "paused": False, "lines": resumed.lines, "is_probed": resumed.is_probed})
+        return
     text = ngettext(
         "{name} takes deliveries again; {n} line waited for it",
         "{name} takes deliveries again; {n} lines waited for it",

@@ -43,6 +43,7 @@ from bridge.journal import users
 from bridge.logs import logger
 from bridge.mapping import Setup, read_directory
 from bridge.messages import N_, Message, _, message
+from bridge.operations.accounts import is_kept
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT, JOURNAL_FILE, LEAST_TOKEN, Settings, variable
 from bridge.settings import host as bare_host
@@ -255,6 +256,7 @@ def _unconnected(runtime: Runtime) -> list[Message]:
         for one in reversed(mappings)
         if (one.filter_needs or one.field_needs) and one.account not in with_key
     }
+    kept = {name: keyless.pop(name) for name in list(keyless) if is_kept(runtime, name)}
     problems = [] if runtime.accounts else settings.missing("ASAAS_WEBHOOK_TOKEN")
     for family, lacking, what in (
         ("CLINT_WEBHOOK_URL", unset, N_("{variable} is not set; the mapping {mapping} sends there")),
@@ -263,6 +265,10 @@ def _unconnected(runtime: Runtime) -> list[Message]:
         problems += [
             message(what, variable=variable(family, name), mapping=mapping) for name, mapping in sorted(lacking.items())
         ]
+    what = N_(
+        "account {account} has no API key (bridge accounts add {account}); the mapping {mapping} reads from its API"
+    )
+    problems += [message(what, account=name, mapping=mapping) for name, mapping in sorted(kept.items())]
     return problems
 
 

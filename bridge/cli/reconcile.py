@@ -24,6 +24,7 @@ from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
 from bridge.model import IncomingEvent
 from bridge.operations import reconcile as operations
+from bridge.operations.accounts import is_kept
 from bridge.operations.backfill import Collected, append_events, as_stored, collect
 from bridge.operations.explain import preview_events
 from bridge.operations.reconcile import BEHIND, Verdict, Window
@@ -83,6 +84,8 @@ def _clients(runtime: Runtime, account: str | None) -> list[AsaasClient]:
     if account not in runtime.asaas:
         what = N_("no account {account!r} has an API key, got keys of {others}")
         hint = N_("set the ASAAS_API_KEY of that account; see: bridge config")
+        if is_kept(runtime, account):
+            hint = N_("run: bridge accounts add {account}")
         raise UsageError(what, hint=hint, account=account, others=", ".join(sorted(runtime.asaas)))
     return [runtime.asaas[account]]
 

@@ -24,10 +24,10 @@ from bridge.formats import Formats
 from bridge.mapping.catalogue import status_words
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, Message, _
+from bridge.operations.accounts import key_called
 from bridge.operations.proof import Verdict
 from bridge.operations.testcharge import TestCharge, amount, contact_faults
 from bridge.reasons import deal_status
-from bridge.settings import variable
 
 TIMEOUT_S = 90.0
 TIMEOUT_PERSON_S = 900.0
@@ -143,7 +143,7 @@ def test_charge(
     with opened_runtime(invocation.settings) as runtime:
         printer = RunPrinter(payloads=True, quiet=as_json)
         run = TestCharge(runtime, account, order, printer)
-        _permit(account, value, real=run.real, production=production)
+        _permit(account, key_called(runtime, account), value, real=run.real, production=production)
         run.begin()
         try:
             run.follow(timeout_s or (TIMEOUT_PERSON_S if run.real else TIMEOUT_S))
@@ -160,9 +160,8 @@ def test_charge(
         context.exit(NO)
 
 
-def _permit(account: str, value: Decimal, *, real: bool, production: bool) -> None:
+def _permit(account: str, key: str | Message, value: Decimal, *, real: bool, production: bool) -> None:
     """Raise UsageError unless the account is a sandbox, or a person confirms a charge in production."""
-    key = variable("ASAAS_API_KEY", account)
     if real and not production:
         raise UsageError(
             N_("{key} belongs to production, where a charge is a real one"),

@@ -18,7 +18,16 @@ from bridge.journal.users import LINK_LASTS_MS, User, UserRole
 from bridge.messages import N_, _, pgettext
 from bridge.operations import users as operations
 
-ROLES = click.Choice([role.value for role in UserRole])
+
+class _Role(click.Choice[str]):
+    """A role by its code, or by the word that `users list` shows."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        by_word = {_(role).casefold(): role for role in self.choices}
+        return super().convert(by_word.get(str(value).casefold(), value), param, ctx)
+
+
+ROLES = _Role([role.value for role in UserRole])
 _WORDS = (N_("administrator"), N_("operator"), N_("viewer"), N_("invited"), N_("disabled"))
 """Codes of `--json` that tables show in words."""
 

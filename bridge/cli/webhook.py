@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -18,6 +18,7 @@ from bridge.cli.notices import LEVELS
 from bridge.cli.options import agreed, asaas_account_option, check_can_ask, confirm, opened_runtime
 from bridge.cli.output import json_option, plain, row_data, show_json, show_line
 from bridge.errors import JournalError, TokenNotKnown, UsageError
+from bridge.journal import audit
 from bridge.journal.clock import system_clock_ms
 from bridge.messages import N_, Message, _, in_language, message, ngettext
 from bridge.operations import webhooks as operations
@@ -76,8 +77,8 @@ def register(
         hook_url = public_hook_url(settings, account, url)
         mappings, source = mappings_in_use(lambda: invocation.journal, settings.bridge_mappings_dir)
         of_account = {name: wanted.pop(name) for name in ("every", "account_events")}
-        events = operations.events_wanted(mappings, source, account, **of_account)
-        webhooks = Webhooks(client_of(runtime, account))
+        webhooks = Webhooks(client_of(runtime, account))  # the first thing that it needs
+        events = operations.events_wanted(mappings, account, **of_account)
         wish = operations.WantedWebhook(account, hook_url, events, known.webhook_token, **wanted)
         planned = operations.plan(webhooks.all(), wish)
         if planned.loses and not yes and sys.stdin.isatty():
@@ -97,6 +98,9 @@ def register(
             operations.note_registered(
                 invocation.journal, account, done.webhook, mappings, public_url, runtime.clock_ms()
             )
+        if done.changed:
+            detail = {"events": len(done.webhook.events), "new_token": planned.made_token}
+            _note(invocation, "webhook.registered", account, detail)
     _show_done(done, source, as_json=as_json)
     if done.refused:
         click.echo(_("not subscribed to: {reason}", reason=plain(operations.not_taken(done.refused))), err=True)
@@ -143,6 +147,8 @@ def resume(invocation: Invocation, account: str, url: str | None, as_json: bool)
         webhooks = [replace(one, interrupted=False, penalised=0) for one, _done in done]
         with suppress(JournalError):
             operations.judge(invocation.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
+    if any(codes for _one, codes in done):
+        _note(invocation, "webhook.resumed", account)
     if as_json:
         with in_language("en"):
             show_json(
@@ -179,6 +185,7 @@ def remove(invocation: Invocation, account: str, url: str | None, yes: bool, as_
             question = _("remove the webhook that posts to {url}? the events in its queue are lost", url=one.url)
             if agreed(question, yes=yes):
                 webhooks.remove(one)
+                _note(invocation, "webhook.removed", account)
                 removed.append({"id": one.id, "url": one.url})
                 if not as_json:
                     click.echo(_("{url}: removed", url=one.url))
@@ -187,6 +194,12 @@ def remove(invocation: Invocation, account: str, url: str | None, yes: bool, as_
     if not removed:
         click.echo(_("nothing was removed"), err=True)
         raise Exit(NO)
+
+
+def _note(invocation: Invocation, action: str, account: str, detail: Mapping[str, Any] | None = None) -> None:
+    """Add a change at Asaas to the audit trail; a journal that is away must not hide the result."""
+    with suppress(JournalError), invocation.journal.database.write() as connection:
+        audit.note(connection, invocation.actor, action, account, system_clock_ms(), detail)
 
 
 def _show_done(done: operations.WebhookResult, source: Message, *, as_json: bool) -> None:

@@ -29,15 +29,18 @@ MOST_ANSWERS = 4
 GROWS_TENFOLD = 10
 """After growth by this factor an alert is sent again, and a cause is no longer marked as seen."""
 KEEP_MS = 90 * 24 * 3_600_000
-MOST_COUNTED = 2_000
+MOST_COUNTED = 1_000
 """Deliveries that wait for a destination, or that died of it, whose customers and charges are counted for a page."""
 MOST_BODIES = 100
 """Held events whose bodies are read for their values."""
+MOST_TRIED = 50
+"""Deliveries that wait for a destination that fails, whose tries are read for the newest answer."""
 SAMPLED = 5
 """Events that are shown of a cause."""
 
 
 class Kind(StrEnum):
+    WORKERS = "workers"  # work waits, and no worker runs
     DEAD = "dead"  # deliveries failed
     PAUSED = "paused"  # a destination is paused
     UNSET = "unset"  # a destination that deliveries wait for has no URL
@@ -157,6 +160,8 @@ class Facts:
     excerpt: str = ""
     reason: str = ""
     """What the newest of them says: a `Message.to_json()`."""
+    code: str = ""
+    """Of the newest try."""
     died: tuple[Facts, ...] = ()
     """Of a destination: the facts of the failed deliveries that it is the cause of."""
 
@@ -224,6 +229,7 @@ def facts_of_dead(
             status=last.status,
             excerpt=last.excerpt or "",
             reason=last.reason or "",
+            code=last.code or "",
         )
     return found
 
@@ -236,17 +242,19 @@ class _Dead(NamedTuple):
     has_body: bool
     status: int | None
     excerpt: str | None
+    code: str | None
 
 
 def _read_dead(connection: Connection, ids: Collection[int]) -> dict[int, _Dead]:
     c = deliveries.c
     last = select(func.max(attempts.c.id)).where(attempts.c.delivery_id.in_(ids)).group_by(attempts.c.delivery_id)
-    answers = select(attempts.c.delivery_id, attempts.c.status, attempts.c.excerpt).where(attempts.c.id.in_(last))
-    answered = {id_: (status, excerpt) for id_, status, excerpt in connection.execute(answers)}
+    answer = (attempts.c.status, attempts.c.excerpt, attempts.c.code)
+    answers = select(attempts.c.delivery_id, *answer).where(attempts.c.id.in_(last))
+    answered = {id_: tuple(found) for id_, *found in connection.execute(answers)}
     query = select(c.id, c.reason, c.payload.is_not(None), events.c.emptied_ms.is_(None))
     found = connection.execute(query.join(events, events.c.id == c.event_id).where(c.id.in_(ids)))
     return {
-        id_: _Dead(reason, has_payload, has_body, *answered.get(id_, (None, None)))
+        id_: _Dead(reason, has_payload, has_body, *answered.get(id_, (None, None, None)))
         for id_, reason, has_payload, has_body in found
     }
 
@@ -318,11 +326,26 @@ def destination_facts(
         sample=tuple(sorted(dict.fromkeys(ids))),
         status=next((one.status for one in failed if one.status), None),
         excerpt=next((one.excerpt for one in failed if one.excerpt), ""),
+        code=next((one.code for one in failed if one.code), ""),
         died=tuple(failed),
     )
     parts = [waiting, *([DEAD, *queries.dead_conditions(chosen)] for chosen, _facts in died)]
     is_part = any(one >= MOST_COUNTED for one in (number, *(one.number for one in failed)))
     return _with_worth(connection, facts, *parts, is_part=is_part)
+
+
+def with_last_try(
+    connection: Connection, facts: Facts, destination: str, accounts: Collection[str] | None = None
+) -> Facts:
+    """Add what came of the newest try of the deliveries that wait for a destination."""
+    c = deliveries.c
+    few = select(c.id).where(c.destination == destination, c.due_ms.is_not(None), c.attempts > 0)
+    few = few.where(*queries.of_accounts(deliveries, accounts)).order_by(c.due_ms).limit(MOST_TRIED)
+    ids = connection.scalars(few).all()
+    answers = select(attempts.c.code, attempts.c.status, attempts.c.excerpt)
+    answers = answers.where(attempts.c.delivery_id.in_(ids), attempts.c.code.like("clint.%"))
+    last = connection.execute(answers.order_by(attempts.c.id.desc()).limit(1)).first() if ids else None
+    return replace(facts, code=last.code, status=last.status, excerpt=last.excerpt or "") if last else facts
 
 
 def held_facts(connection: Connection, code: str, account: str | None) -> Facts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
@@ -13,7 +14,7 @@ from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import AsaasClient, environment
 from bridge.asaas.webhooks import KEY_REFUSED, hook_url
 from bridge.errors import JournalError, KeyNeeded, NotFound, SettingsError, UsageError
-from bridge.http import check_url
+from bridge.http import check_url, is_private_url
 from bridge.journal import Journal, audit, encryption, notices
 from bridge.journal import accounts as stored
 from bridge.journal import destinations as circuits
@@ -38,9 +39,27 @@ def client_of(runtime: Runtime, account: str) -> AsaasClient:
             "{variable} is not set; make a key in Asaas (Integrações, Chaves de API) and put it in single quotes, or "
             "name another account with --account; accounts with a key: {accounts}"
         )
+        if is_kept(runtime, account):
+            what = N_(
+                "account {account} has no API key; make one in Asaas (Integrações, Chaves de API) and run: bridge "
+                "accounts add {account}; or name another account with --account; accounts with a key: {accounts}"
+            )
         names = ", ".join(sorted(runtime.asaas)) or Message(N_("none"))
-        raise SettingsError([message(what, variable=variable("ASAAS_API_KEY", account), accounts=names)])
+        facts = {"account": account, "variable": variable("ASAAS_API_KEY", account), "accounts": names}
+        raise SettingsError([message(what, **facts)])
     return client
+
+
+def is_kept(runtime: Runtime, account: str) -> bool:
+    """Return whether the journal keeps the account, so that no variable holds its key."""
+    return account in runtime.accounts and account not in runtime.settings.accounts
+
+
+def key_called(runtime: Runtime, account: str) -> str | Message:
+    """Return what a person calls the account's API key: its variable, where the environment sets it."""
+    if is_kept(runtime, account):
+        return message(N_("API key of {account}"), account=account)
+    return variable("ASAAS_API_KEY", account)
 
 
 def is_production(runtime: Runtime, account: str) -> bool:
@@ -90,6 +109,18 @@ SET_TOKEN = N_(
 MAKE_KEY = N_("make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for all processes and start them again")
 
 
+class Stored(StrEnum):
+    """What became of a value that a person gave."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"  # the journal had it, so the audit trail notes nothing
+
+
+def _stored(before: object, now: object) -> Stored:
+    return Stored.ADDED if before is None else Stored.UNCHANGED if before == now else Stored.CHANGED
+
+
 def add_account(
     journal: Journal,
     settings: Settings,
@@ -100,8 +131,8 @@ def add_account(
     api_key: str,
     token: str = "",
     must_be_new: bool = False,
-) -> tuple[bool, str | None]:
-    """Add an account to the journal or change it; return whether it is new, and the token where one was made.
+) -> tuple[Stored, str | None]:
+    """Add an account to the journal or change it; return which of them, and the token where one was made.
 
     Without a token it keeps its own or gets one. An account with an empty key works without the API. Raises KeyNeeded,
     UsageError.
@@ -119,13 +150,16 @@ def add_account(
             raise UsageError(N_("there is an account named {name}"), hint=N_("choose another name"), name=name)
         made = None if token or before else asaas_webhooks.generate()
         token = token or made or (before.webhook_token if before else "")
+        done = _stored(before and (before.api_key, before.webhook_token), (api_key, token))
+        if done is Stored.UNCHANGED:
+            return done, None
         stored.put(connection, tenant_accounts, name, now_ms, api_key=api_key, webhook_token=token)
         if before is None or before.api_key != api_key:
             tokens = notices.open_notices(connection, [ACCESS_TOKEN])
             resolved = [Resolved(one.code, one.about) for one in tokens if one.about.startswith(f"{name}/")]
             notices.apply(connection, [Resolved(KEY_REFUSED, name), *resolved], now_ms)
-        audit.note(connection, actor, "account.changed" if before else "account.added", name, now_ms)
-    return before is None, made
+        audit.note(connection, actor, f"account.{done}", name, now_ms)
+    return done, made
 
 
 def change_token(journal: Journal, actor: Actor, now_ms: int, name: str, token: str) -> None:
@@ -165,8 +199,8 @@ def waiting_events(connection: Connection, name: str) -> int:
 
 def add_destination(
     journal: Journal, settings: Settings, actor: Actor, now_ms: int, name: str, url: str, *, must_be_new: bool = False
-) -> tuple[bool, int]:
-    """Add a destination to the journal or change it; return whether it is new, and how many lines it frees.
+) -> tuple[Stored, int]:
+    """Add a destination to the journal or change it; return which of them, and how many lines it frees.
 
     `url` is a webhook's URL or the text of an API destination (see `settings.origin_of`). A new one resumes a paused
     destination and closes its circuit. Raises KeyNeeded, UsageError.
@@ -177,14 +211,15 @@ def add_destination(
         before = stored.destinations(connection).get(name)
         if before and must_be_new:
             raise UsageError(N_("there is a destination named {name}"), hint=N_("choose another name"), name=name)
-        stored.put(connection, tenant_destinations, name, now_ms, url=url)
         circuits.register(connection, {name: url}, now_ms)
-        freed = 0
-        if before != url:
-            # Due when every worker knows the URL: another one would defer it again.
-            freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S)).lines
-        audit.note(connection, actor, "destination.changed" if before else "destination.added", name, now_ms)
-    return before is None, freed
+        done = _stored(before, url)
+        if done is Stored.UNCHANGED:
+            return done, 0
+        stored.put(connection, tenant_destinations, name, now_ms, url=url)
+        # Due when every worker knows the URL: another one would defer it again.
+        freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S)).lines
+        audit.note(connection, actor, f"destination.{done}", name, now_ms)
+    return done, freed
 
 
 def check_destination(journal: Journal, settings: Settings, name: str, url: str) -> None:
@@ -220,9 +255,10 @@ STRANGE = (
 def strange_url(settings: Settings, url: str) -> tuple[Message, Message] | None:
     """Return the warning about a URL before it is stored: STRANGE or None.
 
-    Where private addresses are allowed, as in a trial, every URL is right.
+    Where private addresses are allowed, as in a trial, each of them is right.
     """
-    return None if settings.bridge_allow_private_destinations or _CLINT.fullmatch(url) else STRANGE
+    is_trial = settings.bridge_allow_private_destinations and is_private_url(url)
+    return None if is_trial or _CLINT.fullmatch(url) else STRANGE
 
 
 def remove_destination(journal: Journal, actor: Actor, now_ms: int, name: str) -> None:
@@ -276,7 +312,7 @@ def put_token(journal: Journal, settings: Settings, actor: Actor, now_ms: int, t
                 if origin_of(url) is not None and may_go_on:
                     # Due when every worker knows the token: another one would defer it again.
                     freed += circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S)).lines
-        audit.note(connection, actor, "clint.token_changed" if before else "clint.token_added", "", now_ms)
+            audit.note(connection, actor, "clint.token_changed" if before else "clint.token_added", "", now_ms)
     return not before, freed
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from bridge.alerts.plan import BROKEN, HELD, OVERLAP, REFUSED, UNHEARD
+from bridge.alerts.plan import BEHIND, BRIDGE, BROKEN, HELD, OVERLAP, REFUSED, UNHEARD
 from bridge.asaas.webhooks import KEY_REFUSED
-from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, MappingRefused
-from bridge.journal import causes, destinations, notices, queries
+from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, MappingRefused, SettingsError
+from bridge.journal import causes, destinations, notices, queries, statistics
 from bridge.journal.causes import Cause, Facts, Kind
 from bridge.journal.destinations import Destination
 from bridge.journal.notices import StoredNotice
@@ -21,6 +22,7 @@ from bridge.model import NoticeLevel
 from bridge.operations.accounts import without_mapping
 from bridge.operations.overlaps import groups
 from bridge.runtime import Runtime
+from bridge.wakeups import workers
 
 PAUSED, CIRCUIT = destinations.NOTICES
 UNSET, NO_TOKEN = "destination.not_set", "destination.no_token"
@@ -110,6 +112,8 @@ def find_causes(
             cause, left = _of_destination(one, left)
             codes = (cause.code, queries.NOTICE) if cause.dead else (cause.code,)
             found.append(replace(cause, told=_of(told, *codes, one.name)))
+    if _lacks_workers(runtime, connection, accounts):
+        found.append(Cause(Kind.WORKERS, BEHIND, BRIDGE, told=_of(told, BEHIND, BRIDGE)))
     refused = 0
     for cause in causes.held(connection, accounts):
         level = NoticeLevel.ERROR if cause.code in _FOR_PERSON else cause.level
@@ -136,6 +140,16 @@ def find_causes(
                 Cause(Kind.NOTICE, notice.code, notice.about, level=level, since_ms=notice.raised_ms, told=(notice,))
             )
     return sorted(found, key=lambda one: (one.level is not NoticeLevel.ERROR, list(Kind).index(one.kind), -one.number))
+
+
+def _lacks_workers(runtime: Runtime, connection: Connection, accounts: Collection[str] | None) -> bool:
+    """Return whether work waits and no worker runs; without an answer of Redis nobody knows."""
+    if not statistics.has_work(connection, runtime.clock_ms(), accounts):
+        return False
+    try:
+        return not workers(runtime.redis)
+    except (RedisError, SettingsError):
+        return False
 
 
 def _overlaps(runtime: Runtime, accounts: Collection[str] | None) -> list[Cause]:
@@ -196,7 +210,9 @@ def facts_of(
             return causes.held_facts(connection, cause.code, None)
         if cause.kind in {Kind.PAUSED, Kind.CIRCUIT, Kind.UNSET}:
             died = [(one.dead_filter(accounts), facts(one)) for one in cause.dead]
-            return causes.destination_facts(connection, cause.about, died, accounts)
+            of_it = causes.destination_facts(connection, cause.about, died, accounts)
+            fails = cause.kind is Kind.CIRCUIT
+            return causes.with_last_try(connection, of_it, cause.about, accounts) if fails else of_it
         return Facts()
 
     return [

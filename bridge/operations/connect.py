@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from bridge.accounts import LOOK_EVERY_S
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.webhooks import Webhooks, find_ours, needed_events
+from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, needed_events
 from bridge.errors import BridgeError, SettingsError, UsageError
+from bridge.mapping import Mapping
 from bridge.mapping.catalogue import EVENTS
 from bridge.messages import N_
 from bridge.operations.accounts import client_of, is_production_key, mappings_in_use, public_hook_url
@@ -133,6 +134,11 @@ CHARGES = frozenset(event.name for event in EVENTS.values() if event.family == "
 """The events of a webhook while no mapping names any: they are kept, and can be replayed."""
 
 
+def events_to_register(mappings: Iterable[Mapping], account: str, has: Iterable[Webhook]) -> frozenset[str]:
+    """Return what the account's mappings listen to, or all of charges while none is on, and what its webhooks have."""
+    return (needed_events(mappings, account) or CHARGES).union(*(one.events for one in has))
+
+
 def connect_webhook(runtime: Runtime, account: str, public_url: str | None, email: str | None) -> WebhookResult:
     """Register the account's webhook, or bring it to what the mappings need; it keeps events that it has beyond them.
 
@@ -142,9 +148,7 @@ def connect_webhook(runtime: Runtime, account: str, public_url: str | None, emai
     mappings, _ = mappings_in_use(lambda: runtime.journal, runtime.settings.bridge_mappings_dir)
     webhooks = Webhooks(client_of(runtime, account))
     every = webhooks.all()
-    found = find_ours(every, account, url)
-    events = needed_events(mappings, account) or CHARGES
-    events |= {name for one in found for name in one.events}
+    events = events_to_register(mappings, account, find_ours(every, account, url))
     planned = plan(every, WantedWebhook(account, url, events, runtime.accounts[account].webhook_token, email=email))
     done = apply(webhooks, planned)
     note_registered(runtime.journal, account, done.webhook, mappings, public_url or "", runtime.clock_ms())

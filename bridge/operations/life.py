@@ -35,7 +35,7 @@ from bridge.journal.queries import Row
 from bridge.mapping.explain import statuses
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import DeliveryState
-from bridge.operations.accounts import SET_TOKEN, client_of, is_production, public_hook_url
+from bridge.operations.accounts import SET_TOKEN, client_of, is_production, key_called, public_hook_url
 from bridge.operations.proof import Finding, Verdict
 from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
 from bridge.operations.testcharge import (
@@ -52,7 +52,6 @@ from bridge.pipeline.decide import plan_event
 from bridge.pipeline.wanted import read_payload
 from bridge.reasons import deal_message, deal_status
 from bridge.runtime import Runtime
-from bridge.settings import variable
 
 DEAL_AT_LEAST_S = 6.0
 """Clint works on a payload for a while, so it is asked for this long even after the timeout."""
@@ -210,7 +209,7 @@ class Life:
         if is_production(runtime, account):
             what = N_("{key} belongs to production, where charges can't be paid, refunded and removed as a test")
             hint = N_("use a key of the sandbox ($aact_hmlg_)")
-            raise UsageError(what, hint=hint, key=variable("ASAAS_API_KEY", account))
+            raise UsageError(what, hint=hint, key=key_called(runtime, account))
         self.account = account
         self.order = order
         self.steps = [one for one in STEPS if one.name != "card_money" or order.billing_type == "CREDIT_CARD"]
@@ -617,7 +616,7 @@ def _expectation(new: NewDelivery, status: str) -> Message:
     if new.state is DeliveryState.FILTERED:
         return message(N_("filtered: {reason}"), reason=read_message(new.reason))
     told = read_payload(new.payload) if new.payload else None
-    parts = {"destination": message(N_("a deal, by destination {destination}"), destination=new.destination)}
+    parts = {"destination": message(N_("a deal, by destination “{destination}”"), destination=new.destination)}
     if told and told.stage:
         parts["stage"] = message(N_("stage {value}"), value=told.stage)
     if wanted_status := told.status if told else status:

@@ -50,6 +50,10 @@ class WebhookPlan:
     def loses(self) -> list[str]:
         return sorted(set(self.before.events) - self.wanted.events) if self.before else []
 
+    @property
+    def gains(self) -> list[str]:
+        return sorted(self.wanted.events - set(self.before.events)) if self.before else []
+
 
 @dataclass(frozen=True, slots=True)
 class WebhookResult:
@@ -66,9 +70,7 @@ def not_taken(names: Collection[str]) -> Message:
     return message(what, events=", ".join(sorted(names))) if names else Message("")
 
 
-def events_wanted(
-    mappings: Iterable[Mapping], source: str | Message, account: str, *, every: bool, account_events: bool
-) -> frozenset[str]:
+def events_wanted(mappings: Iterable[Mapping], account: str, *, every: bool, account_events: bool) -> frozenset[str]:
     """Return the events to subscribe to; raise UsageError where there is none."""
     names = hooks.needed_events(mappings, account)
     if every:
@@ -78,7 +80,7 @@ def events_wanted(
     if not names:
         what = N_("no enabled mapping names an event of account {account}")
         hint = N_("write one (see: bridge mappings lint), or subscribe to every event with --all")
-        raise UsageError(what, where=source, hint=hint, account=account)
+        raise UsageError(what, hint=hint, account=account)
     return names
 
 
@@ -160,8 +162,8 @@ def _changes(planned: WebhookPlan, before: Webhook) -> tuple[dict[str, Any], lis
         done.append(Message(N_("without the slash at the end of its URL")))
     if had != wanted.events:
         changes["events"] = sorted(wanted.events)
-        if new := wanted.events - had:
-            done.append(message(N_("subscribed to {events}"), events=", ".join(sorted(new))))
+        if planned.gains:
+            done.append(message(N_("subscribed to {events}"), events=", ".join(planned.gains)))
         if planned.loses:
             done.append(message(N_("no longer subscribed to {events}"), events=", ".join(planned.loses)))
     if wanted.send_type and wanted.send_type != before.send_type:

@@ -39,7 +39,6 @@ from bridge.model import DeliveryState, EventProcessed, ReadBack, object_name, o
 from bridge.pipeline import enrich
 from bridge.pipeline.account_events import account_notices
 from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
-from bridge.settings import variable
 from bridge.telemetry import NO_TELEMETRY, Telemetry
 
 log = logger(__name__)
@@ -331,11 +330,10 @@ class EventPlan:
                 return AsaasNotFound(
                     N_("the {name} {id} must be in the Asaas account of the key, got 404; so {consequence}"),
                     where=of_account(self.event.account),
-                    hint=N_("check that {key} is of the account and environment of the event, then replay"),
+                    hint=N_("check that its API key is of the account and environment of the event, then replay"),
                     name=object_name(name),
                     id=object_id,
                     consequence=consequence,
-                    key=variable("ASAAS_API_KEY", self.event.account),
                 )
         return None
 

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -87,8 +87,12 @@ class Source(Protocol):
 class Enricher:
     """Fetches objects of every account through the cache."""
 
-    def __init__(self, clients: Mapping[str, Source], cache: Cache, *, at_once: int = 8) -> None:
+    def __init__(
+        self, clients: Mapping[str, Source], cache: Cache, *, fixed: Container[str] = (), at_once: int = 8
+    ) -> None:
+        """`fixed` are the accounts that the environment sets up."""
         self._clients = clients
+        self._fixed = fixed
         self._cache = cache
         self._at_once = at_once
 
@@ -159,7 +163,7 @@ class Enricher:
         if client is None:
             return AsaasKeyMissing(
                 N_("the mapping needs the {name} from the Asaas API and account {account} has no key"),
-                hint=N_("set {variable}"),
+                hint=N_("set {variable}") if account in self._fixed else N_("run: bridge accounts add {account}"),
                 name=object_name(name),
                 account=account,
                 variable=variable("ASAAS_API_KEY", account),

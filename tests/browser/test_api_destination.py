@@ -90,7 +90,7 @@ def _chooses_origin(me: Visitor) -> None:
     page.get_by_text(me.text("Step {n} of 4", n=2)).wait_for()
     page.get_by_role("button", name=me.text("Save")).click()
     # It is tested at once.
-    page.get_by_text(me.text("Clint has all that {name} needs", name="default")).wait_for(timeout=60_000)
+    page.get_by_text(me.text("Clint has all that “{name}” needs", name="default")).wait_for(timeout=60_000)
 
 
 def _tests(me: Visitor) -> None:
@@ -98,7 +98,7 @@ def _tests(me: Visitor) -> None:
     page.goto("/connections")
     me.look("connections-origin")
     page.get_by_role("button", name=f"{me.text('Test')} default").click()
-    page.get_by_text(me.text("Clint has all that {name} needs", name="default")).wait_for(timeout=60_000)
+    page.get_by_text(me.text("Clint has all that “{name}” needs", name="default")).wait_for(timeout=60_000)
     me.look("destination-origin-tested")
     page.get_by_role("link", name=me.text("All four steps")).click()
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Dialog, expect
 
 from bridge.simulator.clint.account import INTEGRATIONS
 from tests.acceptance.deployment import PATH
@@ -301,13 +301,26 @@ def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
 
 @pytest.mark.parametrize("visitor", ["pt"], indirect=True)
 def test_only_above_a_hundred_by_the_form_and_the_keyboard(operator: Visitor, site: Site) -> None:
-    """A condition and a field more, seen before they are saved, and a replay asked for; no YAML is seen."""
+    """A condition and a field more, seen before they are saved, and a replay asked for; no YAML is seen.
+
+    A link does not lead away from what is not saved without a question.
+    """
     page, t = operator.page, operator.text
     site.until_event(site.says("form_small", 0, 60), "delivered")
     site.until_event(site.says("form_large", 1, 1100.5), "delivered")
     page.goto("/mappings")
     page.locator("a[href='/mappings/cobranca_paga']").click()
     operator.look("mapping-form")
+    asked: list[str] = []
+
+    def stays(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stays)
+    operator.types(page.get_by_label(t("Name of the mapping")), "Cobrança paga")
+    page.locator("nav a[href='/events']").first.click(no_wait_after=True)
+    expect(page.get_by_label(t("Name of the mapping"))).to_have_value("Cobrança paga")
     page.get_by_label(f"{t('Value')} 1", exact=True).fill("R$ 100,00")
     page.get_by_label(t("Another field")).select_option("vencimento")
     page.get_by_role("button", name=t("Add the field")).press("Enter")
@@ -327,6 +340,7 @@ def test_only_above_a_hundred_by_the_form_and_the_keyboard(operator: Visitor, si
     page.locator("button[name=run]").first.click()  # today's; yesterday's where a day ends meanwhile
     expect(page.get_by_role("status").first).to_be_visible()
     text = Path(site.env["BRIDGE_MAPPINGS_DIR"], "cobranca_paga.yaml").read_text()
+    assert asked == ["beforeunload"], "asked before a link, and before no button of the form"
     assert "at_least: 100}" in text
     assert "vencimento: date(payment.dueDate, '%d/%m/%Y')" in text
     assert operator.errors == []
@@ -345,7 +359,10 @@ def test_above_a_hundred_or_from_one_customer_by_the_keyboard(operator: Visitor,
     operator.types(page.get_by_label(f"{t('Value')} 2", exact=True), "1")
     operator.presses(page.get_by_role("button", name=t("Or another condition beside condition {n}", n=1)))
     expect(page.get_by_label(f"{t('Field')} 1.2", exact=True)).to_be_focused()
-    page.get_by_label(f"{t('Field')} 1.2", exact=True).select_option("payment.customer")
+    chosen = page.get_by_label(f"{t('Field')} 1.2", exact=True)
+    expect(chosen.locator("xpath=..").locator(".seen")).to_be_visible()
+    chosen.select_option("payment.customer")
+    expect(chosen.locator("xpath=..").locator(".seen")).to_be_hidden()
     page.get_by_label(f"{t('Comparison')} 1.2", exact=True).select_option("equals")
     operator.types(page.get_by_label(f"{t('Value')} 1.2", exact=True), PEOPLE[0][0])
     operator.presses(page.get_by_role("button", name=t("Add to group {n}", n=1)))

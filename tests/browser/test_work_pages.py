@@ -154,6 +154,10 @@ def _maps(me: Visitor, words: dict[str, str]) -> None:
     page.keyboard.press("Control+End")
     for _ in "nonsense: 1\n":
         page.keyboard.press("Backspace")
+    page.once("dialog", lambda dialog: dialog.dismiss())  # asked before what is not saved is left
+    page.locator("nav a[href='/events']").first.click(no_wait_after=True)
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+End")
     page.keyboard.insert_text(f"# {me.language}\n")
     page.click("button[value=preview]")
     sees(me, "mapping-change")

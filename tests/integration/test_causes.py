@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from bridge.journal import causes, destinations, notices
+from bridge.journal import audit, causes, destinations, notices
+from bridge.journal.audit import Actor
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.deliveries import answer_hash
 from bridge.journal.encryption import search_key
@@ -257,6 +258,8 @@ def test_a_destination_that_fails_for_several_is_one_card(world: World) -> None:
 
     assert "fails for several customers" in card
     assert "4 customers" in card
+    for text in (">500<", "Likely cause", "What to do"):
+        assert text in card
     world.clint.faults.comes_back()
     retry = link(card, "/attention/confirm?decision=retry")
     world.browser.post("/attention/destinations/default/resume")
@@ -424,6 +427,12 @@ def test_a_cause_is_seen_grows_and_is_resolved(sqlite_url: str, tmp_path: Path) 
         resolved = after.split('class="card more-card"')[1]
         assert "33 deliveries" in resolved
         assert "Ana · Discarded many deliveries" in resolved
+        console.clock.go(20)
+        with console.journal.database.write() as connection:
+            done = audit.newest(connection, 1)[0]
+            by = Actor("administrator Eva")
+            audit.note(connection, by, done["action"], done["about"], console.clock(), done["detail"])
+        assert "Eva" not in browser.get("/attention").text.split('class="card more-card"')[1]
         fails(console, "cus_again")
         assert len(articles(browser.get("/attention").text)) == 2
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.journal import audit
 from tests.commands import Commands
 
 API_KEY = "$aact_hmlg_000MzkwODA2MWY2OGM3MWRlMDU2NWM3MzJlNzZmNGZhZGY"
@@ -42,9 +43,19 @@ def test_an_account_is_added_listed_and_removed(commands: Commands) -> None:
     assert API_KEY not in added.out + listed.out + str(rows)
 
     again = commands.run("accounts", "add", "filial", "--json", "--no-key", lines=f"{TOKEN}\n").json
+    same = commands.run("accounts", "add", "filial", "--no-key", lines="\n").out
     removed = commands.run("accounts", "remove", "filial", "--yes")
+    with commands.journal() as journal, journal.database.read() as connection:
+        noted = [one["action"] for one in audit.newest(connection, 9)]
 
-    assert again == {"name": "filial", "path": "/webhooks/asaas/filial", "fresh": False, "token": None}
+    assert {name: again[name] for name in ("fresh", "done", "token")} == {
+        "fresh": False,
+        "done": "changed",
+        "token": None,
+    }
+    assert "account filial is unchanged" in same
+    assert "register --account" not in same, "which needs a key"
+    assert noted == ["account.removed", "account.changed", "account.added"]
     assert (removed.status, removed.out) == (0, "account filial is removed\n")
     assert commands.run("accounts", "list", "--json").json == []
 
@@ -52,7 +63,7 @@ def test_an_account_is_added_listed_and_removed(commands: Commands) -> None:
 def test_a_changed_account_says_so(commands: Commands) -> None:
     """Its own token stays, and is not shown."""
     commands.run("accounts", "add", "filial", lines=f"{API_KEY}\n{TOKEN}\n")
-    said = commands.run("accounts", "add", "filial", lines=f"{API_KEY}\n")
+    said = commands.run("accounts", "add", "filial", lines=f"{API_KEY}2\n")
 
     assert said.out == (
         "account filial is changed; its webhook is /webhooks/asaas/filial\n"
@@ -77,7 +88,7 @@ def test_an_origin_is_added_as_a_destination(commands: Commands) -> None:
 def test_a_url_of_no_clint_integration_is_kept_only_on_demand(commands: Commands) -> None:
     """The words are those of the console; a script says --yes."""
     strange = URL.replace("/webhook/", "/webhook-test/")
-    refused = commands.run("destinations", "add", "vendas", lines=f"{strange}\n")
+    refused = commands.run("destinations", "add", "vendas", lines=f"{strange}\n", BRIDGE_ALLOW_PRIVATE_DESTINATIONS="1")
     none = commands.run("destinations", "list", "--json").json
     kept = commands.run("destinations", "add", "outras", "--yes", lines=f"{strange}\n")
     trial = commands.run(
@@ -96,12 +107,14 @@ def test_a_url_of_no_clint_integration_is_kept_only_on_demand(commands: Commands
 def test_a_destination_is_added_and_removed(commands: Commands) -> None:
     """The list says where each URL is kept and never shows one."""
     added = commands.run("destinations", "add", "vendas", lines=f"{URL}\n")
-    changed = commands.run("destinations", "add", "vendas", lines=f"{URL}\n")
+    unchanged = commands.run("destinations", "add", "vendas", lines=f"{URL}\n")
+    changed = commands.run("destinations", "add", "vendas", lines=f"{URL[:-1]}7\n")
     (row,) = commands.run("destinations", "list", "--json").json
     refused = commands.run("destinations", "remove", "vendas")
     removed = commands.run("destinations", "remove", "vendas", "--yes")
     (after,) = commands.run("destinations", "list", "--json").json
 
+    assert unchanged.out == "destination vendas is unchanged\n"
     assert (added.out, changed.out) == ("destination vendas is added\n", "destination vendas is changed\n")
     assert (row["name"], row["url"], row["kept_in"]) == ("vendas", "set", "journal")
     assert (refused.status, refused.err) == (2, "this asks first, and there is no terminal to ask on; add --yes\n")

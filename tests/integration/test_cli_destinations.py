@@ -49,6 +49,9 @@ def test_resume_frees_what_waits(commands: Commands) -> None:
 
         assert (said.status, said.out) == (0, "default takes deliveries again; 1 line waited for it\n")
         assert row_of(journal, id_)["waiting"] is None
+        assert commands.run("destinations", "pause", "default", "--json").json == {"name": "default", "paused": True}
+        again = commands.run("destinations", "resume", "default", "--json").json
+        assert again == {"name": "default", "paused": False, "lines": 0, "is_probed": False}
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

@@ -30,6 +30,9 @@ def test_people_are_invited_changed_shut_out_and_removed(tmp_path: Path) -> None
             )
         ]
         changed = commands.run("users", "list")
+        commands.environ["BRIDGE_LANGUAGE"] = "pt-BR"
+        by_word = commands.run("users", "role", EMAIL, "Leitor").status
+        del commands.environ["BRIDGE_LANGUAGE"]
         removed = commands.run("users", "remove", EMAIL, "--yes")
         left = commands.run("users", "list", "--json").json
         with journal.database.read() as connection:
@@ -40,6 +43,7 @@ def test_people_are_invited_changed_shut_out_and_removed(tmp_path: Path) -> None
     assert (row["role"], row["state"], row["accounts"]) == ("operator", "invited", ["filial"])
     assert steps == [0, 0, 0, 2, 0, 1]
     assert "viewer" in changed.out
+    assert by_word == 0
     assert (removed.status, left) == (0, [])
     assert {"user.invited", "user.changed", "user.link_made", "user.disabled", "user.enabled", "user.removed"} <= {
         one["action"] for one in trail

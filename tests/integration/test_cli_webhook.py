@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.asaas.webhooks import problem
-from bridge.journal import notices
+from bridge.journal import audit, notices
 from bridge.mapping.catalogue import EVENTS
 from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
@@ -73,10 +73,16 @@ def test_register_closes_the_notice_that_there_is_no_webhook(commands: Commands)
         gone = noticed("webhook.missing", "default", NoticeLevel.ERROR, "no webhook at Asaas", "register one")
         notices.apply(connection, [gone], NOW_MS)
     before = commands.run("notices", "list", "--json").json
-    commands.run("webhook", "register", "--url", PUBLIC, "--email", "ana@example.com")
+    for _again in range(2):
+        commands.run("webhook", "register", "--url", PUBLIC, "--email", "ana@example.com")
 
     assert [one["code"] for one in before] == ["webhook.missing"]
     assert commands.run("notices", "list", "--json").json == []
+    commands.run("webhook", "resume")
+    commands.run("webhook", "remove", "--yes")
+    with commands.journal() as journal, journal.database.read() as connection:
+        noted = [(one["action"], one["about"]) for one in audit.newest(connection, 9)]
+    assert noted == [("webhook.removed", "default"), ("webhook.registered", "default")], "what changed nothing is none"
 
 
 @pytest.mark.parametrize("command", ["register", "resume", "status", "remove"])
@@ -330,6 +336,15 @@ def test_register_needs_a_key(commands: Commands) -> None:
     assert said.status == 2
     assert said.err.startswith("ASAAS_API_KEY_MATRIZ is not set; ")
     assert said.err.endswith("accounts with a key: default\n")
+
+    commands.environ["BRIDGE_ENCRYPTION_KEY"] = commands.run("db", "new-key").out.strip()
+    commands.run("db", "upgrade")
+    commands.run("accounts", "add", "filial", "--no-key", lines="\n")
+    kept = commands.run("webhook", "register", "--url", PUBLIC, "--account", "filial")
+
+    assert kept.status == 2
+    assert "bridge accounts add filial" in kept.err, "no mapping listens either, but first it needs a key"
+    assert "ASAAS_API_KEY" not in kept.err
 
 
 def test_register_does_not_choose_between_two(commands: Commands, asaas: AsaasSimulator) -> None:

@@ -37,8 +37,8 @@ from tests.simulated import AsaasSimulator, ClintSimulator
 
 OTHER_KEY = "$aact_hmlg_of_another_company"
 REAL_KEY = "$aact_prod_simulator"
-URL = f"https://functions-api.clint.example/endpoints/integration/webhook/{INTEGRATIONS['default']}"
-NEW_URL = f"https://functions-api.clint.example/endpoints/integration/webhook/{INTEGRATIONS['pagas']}"
+URL = f"https://functions-api.clint.internal/endpoints/integration/webhook/{INTEGRATIONS['default']}"
+NEW_URL = f"https://functions-api.clint.internal/endpoints/integration/webhook/{INTEGRATIONS['pagas']}"
 WAIT_S = 30.0
 
 
@@ -519,9 +519,14 @@ def test_from_the_pause_straight_to_the_new_url(console: Console, me: Browser) -
     assert link not in me.get("/attention").text  # a person's own pause asks for no URL
     form = me.get("/connections/destinations/default/url").text
     same = me.post("/connections/destinations/default/url", url=URL)
+    strange = me.post("/connections/destinations/default/url", url="http://example.com/x")
+    assert console.runtime.destinations["default"] == URL
     changed = me.post("/connections/destinations/default/url", url=NEW_URL, follow=True).text
 
     assert "2 deliveries wait" in form
+    assert "sends nothing" not in form
+    assert strange.status_code == 422
+    assert "2 deliveries wait, with" in strange.text
     assert same.status_code == 422
     assert "The new URL of default is saved; 2 deliveries go on." in changed
     assert "No answer lately" in changed
@@ -660,7 +665,7 @@ def test_a_destination_counts_as_connected_once_something_answered(console: Cons
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("https://clint.invalid/a", "Nothing answered at that address"),
+        ("https://clint.internal/a", "Nothing answered at that address"),
         ("http://127.0.0.1:{port}/a", "Nothing answered at that address"),
         ("{clint}/nobody", "Clint did not accept it"),
     ],
@@ -689,9 +694,11 @@ def test_a_new_url_to_which_nothing_goes_yet_leads_to_its_test(console: Console,
 def test_a_url_that_is_none_of_clints_integrations_is_warned_of_first(
     sqlite_url: str, tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    """It is stored only where a person says so, once more without typing it; the page does not show it."""
+    """It is stored only where a person says so, once more without typing it; the page does not show it.
+
+    A public address is none of a trial's, although private ones are allowed.
+    """
     strange = f"https://app.clint.example/{INTEGRATIONS['default']}"
-    environ["BRIDGE_ALLOW_PRIVATE_DESTINATIONS"] = "0"
     environ["ASAAS_API_URL"] = ""
     with opened_console(sqlite_url, tmp_path, **environ) as console:
         me = console.operator()

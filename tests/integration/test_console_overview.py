@@ -65,6 +65,7 @@ def test_what_needs_a_person_comes_first(console: Console) -> None:
     places = [page.index(text) for text in order]
     assert "Action needed" in page
     assert places == sorted(places)
+    assert "The first 3 of these need a person" in page
     assert "2 notices" in page
     assert re.search(r'class="figure alarming">1<', page)
 
@@ -91,6 +92,8 @@ def test_work_that_nobody_does_is_noticed(console: Console) -> None:
     page = console.operator().get("/").text
 
     assert "No worker is running, and events wait" in page
+    assert re.search(r'class="count"[^>]*>1<', page)
+    assert "No worker is running, and events wait" in console.operator().get("/attention").text
     assert "has been waiting for 10\N{NO-BREAK SPACE}min" in page
 
 

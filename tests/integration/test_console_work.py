@@ -195,6 +195,8 @@ def test_everything_is_checked_and_said_with_its_mend(console: Console) -> None:
 
     assert "no webhook at Asaas leads to the bridge" in page
     assert "What to do" in page
+    assert "Destination default:" in page
+    assert "(CLINT_WEBHOOK_URL)" in page
     for secret in (TOKEN, DEFAULT_KEY, INTEGRATIONS["default"]):
         assert secret not in page + console.operator().get("/connections").text
 
@@ -220,13 +222,24 @@ def test_the_webhook_is_registered_after_a_look(console: Console, asaas: AsaasSi
     assert "Keep this token now" not in after
     assert browser.get("/connections/nobody/webhook").status_code == 404
 
-    (hook,) = asaas.webhooks.listed({})["data"]
-    asaas.webhooks.update(hook["id"], {"enabled": False, "events": [*hook["events"], "SUBSCRIPTION_CREATED"]})
-    page = "/connections/default/webhook/register"
-    kept, less = browser.get(page).text, browser.get(f"{page}?less=on").text
-    assert "is switched on" in kept
-    assert "no longer brings" not in kept
-    assert "no longer brings" in less
+
+def test_registering_switches_a_webhook_on_and_takes_nothing_away_unasked(
+    console: Console, asaas: AsaasSimulator
+) -> None:
+    """What it has beyond the mappings stays, as connecting leaves it; the look says what changes."""
+    asaas.posts_to("http://127.0.0.1:9/webhooks/asaas", TOKEN, events=["TRANSFER_DONE"], enabled=False)
+    (queue,) = asaas.book.queues.values()
+    browser = console.operator()
+    form: dict[str, Any] = {"url": "http://127.0.0.1:9"}
+    kept = browser.post("/connections/default/webhook", **form, follow=True).text
+    less = browser.post("/connections/default/webhook", **form, only_needed="on", follow=True).text
+    browser.post("/connections/default/webhook", **form, confirmed="1")
+
+    assert "It is switched on again." in kept
+    assert "The webhook newly brings: " in kept
+    assert ["The webhook no longer brings:" in page for page in (kept, less)] == [False, True]
+    assert queue.webhook["enabled"] is True
+    assert {"TRANSFER_DONE", "PAYMENT_RECEIVED"} <= set(queue.webhook["events"])
 
 
 def test_an_interrupted_webhook_is_resumed(console: Console, asaas: AsaasSimulator) -> None:
@@ -273,11 +286,13 @@ def test_a_notice_is_dismissed(console: Console) -> None:
         notices.apply(connection, [lacking, failing], console.clock())
     browser = console.operator()
     shown = browser.get("/connections").text
+    causes = browser.get("/attention").text
     after = browser.post("/attention/notices/1/close", page="connections", follow=True).text
 
     assert "A key expires." in shown
     assert "does not subscribe to: Payment overdue." in shown
     assert '<a class="button small" href="/alerts">' in shown
+    assert '<a class="button primary" href="/alerts">' in causes
     assert "A key expires." not in after
     assert "<h1>Connections</h1>" in after
     assert "Dismissed the notice" in browser.get("/who").text
@@ -337,7 +352,8 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     for page in (report, preview, done):
         assert "R$1,100.50" in page
         assert "Mensalidade" in page
-    assert "Cliente Teste 1" in preview
+    for page in (report, preview):
+        assert "Cliente Teste 1" in page
     assert "<dt>email</dt><dd><ins>ana@example.com</ins></dd>" in preview
     assert "1 event was made and goes on its way to Clint" in done
     assert f'href="{again.location}"' in after
@@ -779,7 +795,7 @@ def test_each_thing_that_becomes_of_a_charge_is_a_step(console: Console) -> None
     finish_jobs(WAIT_S)
     page = console.operator().get(f"/work/{number}").text
 
-    assert page.count("sends to default") == 1
+    assert page.count("sends to “default”") == 1
     assert "<dd>10.00</dd>" in page
     assert "no e-mail" in page
     assert "no active mapping of its account listens" in page

@@ -205,18 +205,18 @@ def test_one_bad_id_spoils_one_event(make: Make) -> None:
     assert ids_asked(peer) == ["cus_1", "cus_2"]
 
 
-def test_an_account_without_key_is_said_with_the_variable(make: Make) -> None:
-    """The error names the setting that is missing, and the other accounts go on."""
+def test_an_account_without_key_is_said_with_what_gives_it_one(make: Make) -> None:
+    """The error names the command, of an account of the environment its variable; the other accounts go on."""
     with Peer(respond=echo) as peer:
         outcomes = make(peer, OptionalRedis(None)).fetch_many(
             [("filial", {"customer": "cus_1"}), ("default", {"customer": "cus_1"})]
         )
 
     assert isinstance(outcomes[0], AsaasKeyMissing)
-    assert "ASAAS_API_KEY_FILIAL" in str(outcomes[0])
+    assert "bridge accounts add filial" in str(outcomes[0])
     assert isinstance(outcomes[1], dict)
     with pytest.raises(AsaasKeyMissing, match=r"set ASAAS_API_KEY$"):
-        Enricher({}, Cache(OptionalRedis(None))).fetch("default", {"customer": "cus_1"})
+        Enricher({}, Cache(OptionalRedis(None)), fixed=["default"]).fetch("default", {"customer": "cus_1"})
 
 
 def test_a_refused_key_is_tried_once_in_a_batch(make: Make) -> None:

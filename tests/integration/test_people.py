@@ -296,12 +296,13 @@ def test_an_invitation_that_makes_no_sense_is_refused(console: Console, fields: 
 
 def test_an_administrator_sees_all_accounts_others_those_they_were_given(console: Console) -> None:
     """The accounts that were named do not hold an administrator in."""
-    joined(console, which="some", account="filial")
+    bia = joined(console, which="some", account="filial")
     joined(console, "caio@example.com", role="administrator", which="some", account="filial")
     with console.journal.database.read() as connection:
         found = [one.accounts for one in users.everybody(connection)]
 
     assert found == [frozenset({"filial"}), frozenset()]
+    assert "Sees only these accounts" in bia.get("/me").text
 
 
 def test_people_may_sign_in_without_a_password_of_the_settings(sqlite_url: str, tmp_path: Path) -> None:

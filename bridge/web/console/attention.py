@@ -32,11 +32,14 @@ from bridge.web.console.access import person, runtime
 from bridge.web.console.events import day_ms, period
 from bridge.web.console.jobs import previews_now
 from bridge.web.console.lines import Line, lines, of_events
+from bridge.web.console.mapping_editor import finding_words
 
 pages = Blueprint("attention", __name__)
 
 TRAIL_READ = 500
 """The page searches this many entries of the audit trail for the person who fixed a cause."""
+BULK_LATE_MS = 10_000
+"""A bulk job is noted at its end, up to so long after a worker saw that its cause is resolved."""
 TALLIED, PREVIEWED = 20, 3
 """A confirmation previews the replay of this many of the oldest events, and shows this many previews."""
 MOST_REPLAYED = 1_000
@@ -102,7 +105,9 @@ def index() -> ResponseReturnValue:
         cards=sorted(cards, key=lambda card: card.noted is not None and card.noted.seen_by is not None),
         unseen=sum(card.noted is None or card.noted.seen_by is None for card in cards),
         resolved=resolved,
-        broken=layout.broken_files(),
+        broken={
+            name: [(one.line, finding_words(one)) for one in found[:3]] for name, found in layout.broken_files().items()
+        },
         by_api={name for name in runtime.destinations if runtime.is_api(name)},
         failed_to=sorted({cause.about for cause in standing if cause.kind is Kind.DEAD}),
         mappings=sorted(listening),
@@ -137,7 +142,11 @@ def _card(
         (dead, action, dead.number) for dead, of_dead in failed if not job for action in _possible(of_dead, listening)
     ]
     row = kept.get(cause.about) if cause.kind in {Kind.DEAD, Kind.PAUSED, Kind.CIRCUIT} else None
-    code = pause_code(row.paused_reason) if row and cause.kind is Kind.PAUSED else cause.code
+    code = cause.code
+    if row and cause.kind is Kind.PAUSED:
+        code = pause_code(row.paused_reason)
+    elif cause.kind is Kind.CIRCUIT:
+        code = facts.code or code
     return Card(
         cause,
         title_of(cause),
@@ -170,6 +179,7 @@ def _listening() -> frozenset[str]:
 # ---------------------------------------------------------------- words
 
 _TITLES = {
+    Kind.WORKERS: N_("No worker is running, and events wait"),
     Kind.PAUSED: N_("Destination {about} is paused"),
     Kind.UNSET: N_("Destination {about} is not connected to Clint"),
     Kind.CIRCUIT: N_("Destination {about} fails for several customers"),
@@ -233,9 +243,13 @@ _BY_ABOUT = {
 
 def _who_did(one: Noted, trail: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the entries of the audit trail that fixed a cause, oldest first."""
-    until_ms = (one.resolved_ms or 0) + 60_000
-    of_time = [entry for entry in trail if one.since_ms <= entry["at_ms"] <= until_ms]
-    return [entry for entry in reversed(of_time) if _is_of(one, entry)][:10]
+    until_ms = one.resolved_ms or 0
+
+    def is_in_time(entry: dict[str, Any]) -> bool:
+        late_ms = BULK_LATE_MS if entry["action"].startswith("bulk.") else 0
+        return bool(one.since_ms <= entry["at_ms"] <= until_ms + late_ms)
+
+    return [entry for entry in reversed(trail) if is_in_time(entry) and _is_of(one, entry)][:10]
 
 
 def _is_of(one: Noted, entry: dict[str, Any]) -> bool:

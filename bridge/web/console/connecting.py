@@ -452,10 +452,11 @@ def url_form(name: str) -> ResponseReturnValue:
 def _ask_url(name: str) -> ResponseReturnValue:
     sent = forms.sent()
     more: dict[str, Any] = dict(sent.more)
+    asked = request.args.get("name", "")
+    proposed = asked if re.fullmatch(NAME, asked) else "" if DEFAULT in runtime.destinations else DEFAULT
     with runtime.journal.database.read() as connection:
         kept = circuits.load(connection).get(name) if name else None
-        waiting = accounts.open_deliveries(connection, name) if name else 0
-    asked = request.args.get("name", "")
+        waiting = accounts.open_deliveries(connection, name or more.get("strange_name", proposed))
     origin = origin_of(runtime.destinations[name]) or "" if name in runtime.destinations else ""
     if keeps_secrets() and not _setting(name):
         more |= clint.origins_to_choose(sent.fields.get("origin", origin))
@@ -470,7 +471,7 @@ def _ask_url(name: str) -> ResponseReturnValue:
         keeps=keeps_secrets(),
         has_api=runtime.clint_api is not None,
         origin=origin,
-        proposed=asked if re.fullmatch(NAME, asked) else "" if DEFAULT in runtime.destinations else DEFAULT,
+        proposed=proposed,
         variable=variable,
         given=sent.fields,
         strange_words=accounts.STRANGE,

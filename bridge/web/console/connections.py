@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from html import escape
@@ -35,7 +36,7 @@ from bridge.operations.accounts import (
     overridden,
     public_hook_url,
 )
-from bridge.operations.connect import CHARGES, company_name, known_company
+from bridge.operations.connect import company_name, events_to_register, known_company
 from bridge.operations.webhooks import (
     WantedWebhook,
     WebhookPlan,
@@ -208,21 +209,19 @@ def _register(account: str, form: MultiDict[str, str]) -> ResponseReturnValue:
         journal, actor, now_ms = runtime.journal, person.actor, runtime.clock_ms()
         client = client_of(runtime, account)
         webhooks = Webhooks(client)
-        wanted = WantedWebhook(
-            account,
-            public_hook_url(runtime.settings, account, given, Message(N_("the public address"))),
-            _events(account, form),
-            one.webhook_token,
-            email=form.get("email", "").strip() or None,
-            new_token="new_token" in form,
-        )
+        url = public_hook_url(runtime.settings, account, given, Message(N_("the public address")))
 
         def ask() -> WebhookResult | None:
-            found = webhooks.all()
-            # As the guide does, it keeps what the webhook has.
-            has = () if "less" in form else find_ours(found, account, wanted.url)
-            events = wanted.events.union(*(one.events for one in has))
-            planned.append(plan(found, replace(wanted, events=events)))
+            every = webhooks.all()
+            wanted = WantedWebhook(
+                account,
+                url,
+                _events(account, form, find_ours(every, account, url)),
+                one.webhook_token,
+                email=form.get("email", "").strip() or None,
+                new_token="new_token" in form,
+            )
+            planned.append(plan(every, wanted))
             if not is_confirmed:
                 if real and known_company(one.api_key) is None:
                     company_name(client, one.api_key)
@@ -272,13 +271,13 @@ def registered(account: str) -> ResponseReturnValue:
     return layout.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
 
 
-def _events(account: str, form: MultiDict[str, str]) -> frozenset[str]:
-    """Return the events to subscribe to: those that the form asks for, or all of charges while no mapping names one."""
+def _events(account: str, form: MultiDict[str, str], found: Iterable[Webhook]) -> frozenset[str]:
+    """Return the events to subscribe to: as connecting does, without those that no mapping names where the form says
+    so, and with those that it asks for."""
     mappings = mappings_in_use(lambda: runtime.journal, directory())[0]
+    events = events_to_register(mappings, account, () if "only_needed" in form else found)
     more = {name: name in form for name in ("every", "account_events")}
-    if not needed_events(mappings, account) and not any(more.values()):
-        return CHARGES
-    return events_wanted(mappings, "", account, **more)
+    return events | events_wanted(mappings, account, **more) if any(more.values()) else events
 
 
 @pages.post("/connections/<account>/webhook/resume")

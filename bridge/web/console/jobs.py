@@ -497,7 +497,9 @@ def reconcile(context: JobContext) -> Result:
     directory = context.runtime.settings.bridge_data_dir / "reconcile"
     data = _compare(context, run_reconcile, directory=directory).data()
     context.details = {name: data[name] for name in ("behind", "dead")}
-    return {**data, **{name: charges[:LISTED] for name, charges in context.details.items()}}
+    listed = {name: charges[:LISTED] for name, charges in context.details.items()}
+    unknown = [str(one["customer"]) for one in listed["behind"][:PREVIEWED] if one.get("customer")]
+    return {**data, **listed, "names": _names(context.runtime, data["account"], unknown)}
 
 
 def backfill_preview(context: JobContext) -> Result:
@@ -519,20 +521,27 @@ def backfill_preview(context: JobContext) -> Result:
 
 
 def _told(runtime: Runtime, found: Sequence[StoredEvent]) -> list[dict[str, Any]]:
-    """Return customer's name, value and description of events that are not in the journal.
-
-    Asaas is asked for the names while there is quota for what no event waits for.
-    """
-    asked = [(one.account, {"customer": one.subject} if one.subject.startswith(PREFIX) else {}) for one in found]
-    has_quota = all(runtime.limiters[account].has_spare_quota() for account in {one.account for one in found})
-    answers = runtime.enricher.fetch_many(asked) if has_quota else runtime.enricher.from_cache(asked)
+    """Return customer's name, value and description of events of one account that are not in the journal."""
+    names = _names(runtime, found[0].account, [one.subject for one in found]) if found else {}
     result = []
-    for event, objects in zip(found, answers, strict=True):
+    for event in found:
         charge = json.loads(event.body).get(event.entity) or {}
-        customer = objects.get("customer") if isinstance(objects, dict) else None
-        name = str((customer or {}).get("name") or "")
-        result.append({"who": name, "value": amount_of(charge), "description": description_of(charge)})
+        told = {"who": names.get(event.subject, ""), "value": amount_of(charge), "description": description_of(charge)}
+        result.append(told)
     return result
+
+
+def _names(runtime: Runtime, account: str, customers: Iterable[str]) -> dict[str, str]:
+    """Return the names of an account's customers, of those that are known.
+
+    Asaas is asked while there is quota for what no event waits for.
+    """
+    ids = sorted({one for one in customers if one.startswith(PREFIX)})
+    asked = [(account, {"customer": one}) for one in ids]
+    has_quota = runtime.limiters[account].has_spare_quota()
+    answers = runtime.enricher.fetch_many(asked) if has_quota else runtime.enricher.from_cache(asked)
+    found = {one: answer.get("customer") for one, answer in zip(ids, answers, strict=True) if isinstance(answer, dict)}
+    return {one: str(customer["name"]) for one, customer in found.items() if customer and customer.get("name")}
 
 
 def backfill(context: JobContext) -> Result:

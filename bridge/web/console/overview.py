@@ -14,7 +14,6 @@ from bridge.errors import SettingsError
 from bridge.formats import Formats
 from bridge.journal import causes, statistics
 from bridge.journal.causes import Cause, Kind, Noted
-from bridge.journal.statistics import Gauges
 from bridge.messages import _
 from bridge.model import NoticeLevel
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
@@ -65,7 +64,7 @@ def index() -> ResponseReturnValue:
         seen = None
     late_s = max(0.0, (now_ms - state.waiting_since_ms) / 1000) if state.waiting_since_ms is not None else 0.0
     # Those that need a person come first.
-    concerns = sorted(_concerns(standing, noted, state, seen, late_s), key=lambda one: one.kind != "bad")
+    concerns = sorted(_concerns(standing, noted, seen, late_s), key=lambda one: one.kind != "bad")
     kinds = {concern.kind for concern in concerns}
     return layout.page(
         "overview_state.html" if layout.partial() else "overview.html",
@@ -123,7 +122,7 @@ def _latency(family: Family) -> dict[str, float] | None:
 
 
 def _concerns(
-    standing: list[Cause], noted: dict[str, Noted], state: Gauges, seen: list[SeenWorker] | None, late_s: float
+    standing: list[Cause], noted: dict[str, Noted], seen: list[SeenWorker] | None, late_s: float
 ) -> Iterator[Concern]:
     """Yield the causes that need a person, and the problems of the processes."""
     for cause in standing:
@@ -135,8 +134,6 @@ def _concerns(
         yield Concern(kind, attention.concern_of(cause), url, known.seen_by if known else None)
     if seen is None:
         yield Concern("warning", _("Redis does not answer; events are kept, and processed when it is back"), "#workers")
-    elif not seen and (state.events_waiting or late_s):
-        yield Concern("bad", _("No worker is running, and events wait"), "#workers")
     if late_s > LATE_S:
         text = _("The oldest event has been waiting for {age}", age=Formats(layout.now_ms()).lasting(late_s))
         yield Concern("warning", text, url_for("console.events.index", state="waiting"))

@@ -12,6 +12,10 @@ _CHECK = N_("“Check everything” under Connections says more")
 _CLINT_TOKEN = N_("make a token in Clint (its API needs the Elite plan) and enter it: Connections, Enter a token")
 _NEW_TOKEN = N_("make a new token in Clint and enter it: Connections, Change token")
 _KEY_PAGE = N_("give the account a new key from Asaas (Integrações, Chaves de API): Connections, Change key")
+_NO_KEY = N_(
+    "the account has no API key; make one in Asaas (Integrações, Chaves de API) and enter it under Connections; "
+    "accounts with a key: {accounts}"
+)
 _REGISTER = N_("register the webhook: Connections, Webhook")
 _RESUME = N_("resume sending on the webhook's page")
 _URL = N_("copy the integration's URL from Clint and enter it under Connections: Change URL")
@@ -107,11 +111,10 @@ IN_CONSOLE: dict[str, str] = {
         "the directory of the mapping files can't be read; check its permissions"
     ),
     # bridge/operations
+    "account {account} has no API key; make one in Asaas (Integrações, Chaves de API) and run: bridge accounts add "
+    "{account}; or name another account with --account; accounts with a key: {accounts}": _NO_KEY,
     "{variable} is not set; make a key in Asaas (Integrações, Chaves de API) and put it in single quotes, or "
-    "name another account with --account; accounts with a key: {accounts}": N_(
-        "the account has no API key; make one in Asaas (Integrações, Chaves de API) and enter it under Connections; "
-        "accounts with a key: {accounts}"
-    ),
+    "name another account with --account; accounts with a key: {accounts}": _NO_KEY,
     "make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for all processes and start them again": N_(
         "set an encryption key: Connections says how"
     ),
@@ -241,18 +244,16 @@ IN_CONSOLE: dict[str, str] = {
     "look at Históricos of the integration in Clint; see: bridge mappings checklist": N_(
         "look at Históricos of the integration in Clint, and at the mapping's Clint checklist"
     ),
-    "see that ASAAS_API_KEY is of the account and environment that the event came from": N_(
-        "see that the API key is of the account and environment that the event came from"
-    ),
     "the requests to Clint's API wait for their turn (CLINT_API_RATE_LIMIT)": N_(
         "the requests to Clint's API wait for their turn under the rate limit"
     ),
-    "set a valid key of the right environment in ASAAS_API_KEY and restart the bridge": N_(
+    "give the account a valid key of the right environment: bridge accounts add NAME; where the environment sets it "
+    "up, set ASAAS_API_KEY (or that of the account) there and restart the bridge": N_(
         "give the account a valid key of the right environment: Connections, Change key"
     ),
-    "set ASAAS_API_KEY (or that of the account) and restart the bridge": N_(
-        "give the account a key: Connections, Change key"
-    ),
+    "run: bridge accounts add {account}": N_("give the account a key: Connections, Change key"),
+    "give the account a key: bridge accounts add NAME; where the environment sets it up, set ASAAS_API_KEY (or that of "
+    "the account) there and restart the bridge": N_("give the account a key: Connections, Change key"),
     "fix or remove it: bridge mappings lint": _SEE_LINT,
     "fix the URL; for a test on this machine set BRIDGE_ALLOW_PRIVATE_DESTINATIONS=1": N_(
         "enter another URL: Connections, Change URL"

@@ -34,6 +34,19 @@ document.addEventListener("change", (event) => {
   for (const box of event.target.form.querySelectorAll(`input[type=checkbox][name="${name}"]`)) box.checked = event.target.checked;
 });
 
+// The browser asks before a page is left where a form with data-unsaved was changed and not sent.
+let unsaved = false;
+document.addEventListener("input", (event) => { if (event.target.closest("form[data-unsaved]")) unsaved = true; });
+document.addEventListener("submit", (event) => { if (event.target.matches("[data-unsaved]")) unsaved = false; });
+window.addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
+
+// The example and the known values under a condition are those of the field that was chosen when the page was made.
+document.addEventListener("change", (event) => {
+  const row = event.target.matches("#edit select[name$='-field']") ? event.target.closest("li") : null;
+  for (const seen of row ? row.querySelectorAll(".seen") : []) seen.hidden = true;
+  for (const input of row ? row.querySelectorAll("input[list]") : []) input.removeAttribute("list");
+});
+
 // "/" goes to the search of the page.
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select, [contenteditable]")) return;

@@ -118,6 +118,7 @@
   const follow = CM.EditorView.updateListener.of((update) => {
     if (!update.docChanged) return;
     area.value = update.state.doc.toString();
+    area.dispatchEvent(new Event("input", { bubbles: true }));
     clearTimeout(later);
     later = setTimeout(() => window.htmx && window.htmx.trigger(against, "preview"), 700);
   });
