@@ -83,6 +83,10 @@ class Formats:
             return self._text(N_("less than 1 second ago") if ms <= self._now_ms else N_("in less than 1 second"))
         return self._lasting(seconds, add_direction=True)
 
+    def until(self, ms: int) -> str:
+        """Return how long it takes to a moment to come; "now" where it is here."""
+        return self.ago(ms) if ms > self._now_ms else self._text(N_("now"))
+
     def lasting(self, seconds: float) -> str:
         """Return a duration in milliseconds, seconds or a larger unit."""
         if seconds < 0.001:

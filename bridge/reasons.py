@@ -211,8 +211,12 @@ _DEAL_STATES = {"OPEN": N_("Open"), "WON": N_("Won"), "LOST": N_("Lost")}
 
 
 def deal_status(code: str) -> Message:
-    """Return the status of a deal in Clint in words; another one as it is."""
-    return Message(_DEAL_STATES.get(code, code))
+    """Return the status of a deal in words, as Clint or a mapping writes it; another one as it is.
+
+    >>> str(deal_status("won")) == str(deal_status("WON")) != "won"
+    True
+    """
+    return Message(_DEAL_STATES.get(code.upper(), code))
 
 
 _then_retry = partial(Reason, then=Then.RETRY)

@@ -162,6 +162,12 @@ def newest(connection: Connection, kind: str, now_ms: int, limit: int = 1, about
     return [_job(row, now_ms) for row in connection.execute(query).mappings()]
 
 
+def running(connection: Connection, kinds: Collection[str], now_ms: int) -> list[Job]:
+    """Return the running jobs of these kinds that have a runner, oldest first."""
+    query = _all.where(jobs.c.state == "running", jobs.c.kind.in_(kinds), jobs.c.runner.is_not(None))
+    return [_job(row, now_ms) for row in connection.execute(query.order_by(jobs.c.id)).mappings()]
+
+
 def _job(row: Mapping[Any, Any], now_ms: int) -> Job:
     values = {**row, "params": json.loads(row["params"]), "steps": json.loads(row["steps"])}
     values["result"] = json.loads(row["result"]) if row["result"] else None

@@ -141,12 +141,12 @@ def open_deliveries(connection: Connection, ids: Collection[int]) -> dict[int, l
     return found
 
 
-def delivery_before(connection: Connection, delivery: Row) -> Row | None:
-    """Return the open delivery for which this one waits: the one before it in the line of its customer."""
+def first_of_line(connection: Connection, delivery: Row) -> Row | None:
+    """Return the open delivery for which this one waits in the end: the first in the line of its customer."""
     c = deliveries.c
     query = select(deliveries).where(OPEN, *_equal(deliveries, account=delivery["account"], line=delivery["line"]))
     query = query.where(c.subject == delivery["subject"], c.id < delivery["id"])
-    return next(iter(_rows(connection, query.order_by(c.id.desc()).limit(1))), None)
+    return next(iter(_rows(connection, query.order_by(c.id).limit(1))), None)
 
 
 def event_before(connection: Connection, event: Row) -> Row | None:

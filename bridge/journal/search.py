@@ -294,6 +294,17 @@ def words(text: Any) -> list[str]:
     return [word for word in _WORD.findall(plain(text)) if len(word) > 1 and not word.isdigit()]
 
 
+def left_out(text: str) -> list[str]:
+    """Return the parts of a search with one letter or digit, which are not looked up where others are.
+
+    >>> left_out("queda 3"), left_out("3"), left_out("Ana B. Souza"), left_out("11 9 8765-4321")
+    (['3'], [], ['B.'], [])
+    """
+    if _is_number(text) or not (words(text) or numbers(text)):
+        return []
+    return [part for part in text.split() if sum(map(len, _WORD.findall(plain(part)))) == 1]
+
+
 def numbers(value: Any) -> list[str]:
     """Return the whole numbers of a text.
 

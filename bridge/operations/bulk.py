@@ -52,8 +52,12 @@ class BulkAction(StrEnum):
 def of_deliveries(
     connection: Connection, action: BulkAction, chosen: DeadFilter, by: Actor, now_ms: int, **told: str
 ) -> dict[str, Any]:
-    """Return the parameters of a job about the failed deliveries of a filter, oldest first, `MOST_ITEMS` at most."""
-    ids = [id_ for id_, _, _ in queries.dead_page(connection, chosen, limit=MOST_ITEMS)]
+    """Return the parameters of a job about the failed deliveries of a filter, oldest first, `MOST_ITEMS` at most.
+
+    Those of a job that runs are left out.
+    """
+    taken = {id_ for job in jobs.running(connection, [KIND], now_ms) for id_ in job.params["ids"]}
+    ids = [id_ for id_, _, _ in queries.dead_page(connection, chosen, limit=MOST_ITEMS) if id_ not in taken]
     facts: dict[str, Any] = {"code": chosen.code, "destination": chosen.destination, "mapping": chosen.mapping, **told}
     if chosen.accounts is not None:
         facts["accounts"] = sorted(chosen.accounts)  # whoever sees these may see the job

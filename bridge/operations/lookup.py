@@ -112,6 +112,15 @@ def searches(text: str) -> list[By]:
     return [By.REFERENCE, *([By.NAME] if words(text) else [])]
 
 
+def is_phone(text: str) -> bool:
+    """Return whether a text may be a phone, by which Asaas finds nothing.
+
+    >>> is_phone("(11) 98765-4321"), is_phone("1234"), is_phone("pedido 11987654321")
+    (True, False, False)
+    """
+    return re.fullmatch(r"[\d\s().+-]+", text.strip()) is not None and len(digits(text)) in {10, 11}
+
+
 def look_up(runtime: Runtime, account: str, text: str) -> LookUp:
     """Return the charges of an account that the text leads to. Raises BridgeError where Asaas can't be asked."""
     client, text = runtime.asaas[account], text.strip()
@@ -172,8 +181,11 @@ def _charges(
     if by is By.CUSTOMER:
         customer = client.get_object("customer", text)
         return _charges_of(client, pool, [customer] if customer else [], result)
-    value = digits(text).upper() if by is By.DOCUMENT else text
-    found = _listed(client, "/customers", {_OF_CUSTOMERS[by]: value})[:MOST_CUSTOMERS]
+    values = [digits(text).upper()] if by is By.DOCUMENT else [text]
+    if by is By.EMAIL and text != text.lower():
+        values.append(text.lower())
+    found = [one for value in values for one in _listed(client, "/customers", {_OF_CUSTOMERS[by]: value})]
+    found = found[:MOST_CUSTOMERS]
     all_found = {one.get("id"): one for one in (*(own if by is By.NAME else ()), *found)}
     return _charges_of(client, pool, list(all_found.values()), result)
 

@@ -292,7 +292,7 @@ def visit(journal: Journal) -> None:
         rows = queries.events_about(connection, "default", "subject", "cus_1", 300)
         queries.events_about(connection, "default", "object_id", "pay_1", 300)
         made = queries.deliveries_of_events(connection, [row["id"] for row in rows])
-        queries.delivery_before(connection, next(one for ones in made.values() for one in ones))
+        queries.first_of_line(connection, next(one for ones in made.values() for one in ones))
         queries.event_before(connection, rows[0])
         queries.events_of(connection, [rows[0]["id"]])
         queries.has_mapping(connection, "paga")

@@ -19,6 +19,7 @@ from bridge.errors import JournalError
 from bridge.formats import Formats
 from bridge.journal import Journal, audit, jobs
 from bridge.journal.audit import Actor
+from bridge.journal.causes import Cause, Kind
 from bridge.journal.queries import DeadFilter
 from bridge.journal.schema import events as event_table
 from bridge.journal.schema import jobs as job_table
@@ -69,10 +70,10 @@ def dead(journal: Journal, number: int, **more: Any) -> list[int]:
     return made
 
 
-def begun(journal: Journal, action: BulkAction, runner: str = "one") -> int:
+def begun(journal: Journal, action: BulkAction, runner: str = "one", **told: str) -> int:
     """Begin a job about everything that is dead."""
     with journal.database.write() as connection:
-        params = bulk.of_deliveries(connection, action, DeadFilter(until_ms=NOW_MS), ANA, NOW_MS)
+        params = bulk.of_deliveries(connection, action, DeadFilter(until_ms=NOW_MS), ANA, NOW_MS, **told)
         return jobs.begin(connection, bulk.KIND, "default", params, "Ana", NOW_MS, runner)
 
 
@@ -186,13 +187,22 @@ def console(sqlite_url: str, tmp_path: Path) -> Iterator[Console]:
 def test_a_job_can_be_stopped_and_keeps_what_is_done(console: Console) -> None:
     """The page says who stopped it and what is left; a viewer may not stop it."""
     dead(console.journal, 3)
-    job = begun(console.journal, BulkAction.RETRY)
     browser, viewer = console.operator(), console.browser()
+    assert "/attention/confirm?decision=retry" in browser.get("/attention").text
+    cause = Cause(Kind.DEAD, "clint.http_422", "default", answer="").key
+    job = begun(console.journal, BulkAction.RETRY, cause=cause)
     viewer.sign_in(VIEWER)
 
     assert f'action="/work/{job}/stop"' in browser.get(f"/work/{job}").text
     assert f'action="/work/{job}/stop"' not in viewer.get(f"/work/{job}").text
     assert viewer.post(f"/work/{job}/stop").status_code == 403
+    listed = browser.get("/attention").text
+    assert f'href="/work/{job}">' in listed
+    assert "0 of 3" in listed
+    assert "/attention/confirm?decision=retry" not in listed
+    with console.journal.database.read() as connection:
+        second = bulk.of_deliveries(connection, BulkAction.RETRY, DeadFilter(until_ms=NOW_MS), ANA, NOW_MS)
+    assert second["ids"] == []  # they are counted by the job that runs
     browser.post(f"/work/{job}/stop")
     assert "Stops in a moment" in browser.get(f"/work/{job}").text
     assert bulk.run(console.journal, job, "one", console.clock, lambda _: None)
@@ -200,6 +210,7 @@ def test_a_job_can_be_stopped_and_keeps_what_is_done(console: Console) -> None:
     assert "Stopped by Ana" in page
     assert "3 left as they were" in page
     assert states(console.journal) == ["dead"] * 3
+    assert f'href="/work/{job}">' not in browser.get("/attention").text
     with console.journal.database.read() as connection:
         assert "job.stopped" in {one["action"] for one in audit.newest(connection, 10)}
 
@@ -329,6 +340,7 @@ def test_a_confirmation_says_how_many_would_be_sent_and_why_the_others_not(conso
 
     assert "2 of 6 events would be sent to Clint" in of_period
     assert "Replay 6 events (2 to send)" in of_period
+    assert "events that are not sent stay as they are" in of_period
     for page in (of_period, of_failed):
         assert '<li class="good-text">2 would be sent</li>' in page
         assert "<li>4 would not</li>" in page

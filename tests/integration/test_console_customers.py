@@ -236,7 +236,8 @@ def test_a_customers_page_has_all_charges_and_what_became_of_them(console: Conso
     assert "não aceita esses valores" in page
     waiting = page.split('id="waits"')[1].split("</section>")[0]
     assert f'href="/events/{first}"' in waiting
-    assert f'(<a class="above" href="/events/{first}">' in waiting.split(f'href="/events/{second}"')[1]
+    behind = waiting.split(f'href="/events/{second}"')[1]
+    assert f"espera o evento {first} do mesmo cliente: espera até o destino ser retomado (<a" in behind
     assert f'href="/events/{refused}"' in page.split('id="dead"')[1].split("</section>")[0]
     assert console.operator().get("/customers/default/cus_nobody").status_code == 404
     assert console.operator().get("/customers/matriz/cus_maria").status_code == 404
@@ -301,7 +302,7 @@ def test_a_long_code_breaks_at_its_underscores(console: Console) -> None:
 
 
 def test_a_paid_charge_says_when_it_was_paid(console: Console) -> None:
-    """The day the customer paid, instead of the day it was due; a card that is confirmed is paid too."""
+    """In lists instead of the day it was due; a card that is confirmed is paid too."""
     came(console, status="RECEIVED", dueDate="2026-12-05", paymentDate="2026-11-24", clientPaymentDate="2026-11-23")
     came(console, id="pay_card", status="CONFIRMED", dueDate="2026-12-05", confirmedDate="2026-11-23")
     came(console, id="pay_open", name="PAYMENT_CREATED", status="PENDING", dueDate="2026-12-06")
@@ -312,7 +313,7 @@ def test_a_paid_charge_says_when_it_was_paid(console: Console) -> None:
     for id_ in ("pay_maria", "pay_card"):
         page = browser.get(f"/charges/default/{id_}").text
         assert "23 de nov. de 2026" in page
-        assert "5 de dez." not in page
+        assert "5 de dez." in page  # the charge's own page has room for both
 
 
 def test_a_name_that_nobody_told_is_said_so(console: Console) -> None:
@@ -424,12 +425,19 @@ def test_what_asaas_does_not_have_either_is_said(console: Console, asaas: AsaasS
 
     assert "There may still be one" in browser.get("/lookup?account=default&q=Maria").text
     assert "Asaas does not have it either" in browser.get("/lookup?account=default&q=maria@gmail.com").text
+    assert "Asaas can't be searched by phone" in html.unescape(
+        browser.get("/lookup?account=default&q=(11)+98765-4321").text
+    )
     assert "Asaas finds nothing by this" in browser.get("/lookup?account=default&q=evt_1").text
     assert browser.get("/lookup?account=nobody&q=Maria").status_code == 404
     assert "/lookup?" in browser.get("/events?q=Maria").text
+    assert "Too short to be searched, and left out: 3<" in browser.get("/events?q=queda+3").text
+    for path in ("/events?q=Mensalidade", "/lookup?account=default&q=Mensalidade"):
+        assert browser.get(path).text.count('href="/reconcile"') == 2  # the menu has one
     assert "/lookup?" not in browser.get("/events?q=evt_1").text
     maria = asaas.has_customer(**MARIA)["id"]
-    assert "without a charge" in browser.get("/lookup?account=default&q=maria@gmail.com").text
+    for typed in ("maria@gmail.com", "MARIA@gmail.com"):
+        assert "without a charge" in browser.get(f"/lookup?account=default&q={typed}").text
     charge = asaas.has_payment(maria, 100.0)["id"]
     part = "/lookup?account=default&q=souz"  # the simulated Asaas takes whole names only, as the real one may
     assert charge not in browser.get(part).text
@@ -558,7 +566,11 @@ def behind(console: Console, _asaas: AsaasSimulator) -> None:
         (refused, "Payment received", ("Not delivered", "422", "does not accept these values")),
         (paused, "Payment received", ("until the destination is resumed",)),
         (never, "Look at Asaas", ("Never arrived", "Expected event", "PAYMENT_RECEIVED", "Bring in now")),
-        (behind, "Maria Aparecida Souza", ("waits for the delivery before it", "event 1")),
+        (
+            behind,
+            "Maria Aparecida Souza",
+            ("waits for event 1 of the same customer",),
+        ),
     ],
 )
 def test_she_paid_and_there_is_no_deal(

@@ -346,6 +346,19 @@ def test_each_state_is_said_in_words(console: Console, changes: dict[str, object
     assert says in console.operator().get(f"/events/{row_of(console.journal, delivery)['event_id']}").text
 
 
+def test_a_delivery_behind_others_says_what_the_first_of_them_waits_for(console: Console) -> None:
+    """The list and the page of the last event of a chain name its first one, and what that one waits for."""
+    ids = [owe(console.journal) for _ in range(3)]
+    put_in_state(console.journal, ids[0], DeliveryState.RETRYING, waiting="paused")
+    first, _, last = (row_of(console.journal, id_)["event_id"] for id_ in ids)
+    browser = console.operator()
+
+    for path in (f"/events/{last}", "/events"):
+        page = browser.get(path).text.lower()
+        assert f"waits for event {first} of the same customer: waits until the destination is resumed" in page
+        assert "/attention#cause-" in page
+
+
 def test_what_a_deal_shows_otherwise_is_masked_for_a_viewer(console: Console) -> None:
     """Fields with personal data by their keys, and e-mails in any; who may change something sees what to compare."""
     differences = [

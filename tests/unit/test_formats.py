@@ -38,6 +38,7 @@ def test_a_moment_just_now_is_no_zero() -> None:
     """Neither past nor to come, nor as a duration."""
     assert (PT.ago(NOW_MS), EN.ago(NOW_MS - 400)) == ("há menos de 1 segundo", "less than 1 second ago")
     assert (PT.ago(NOW_MS + 400), EN.ago(NOW_MS + 400)) == ("em menos de 1 segundo", "in less than 1 second")
+    assert (PT.until(NOW_MS), EN.until(NOW_MS - 9_000), EN.until(NOW_MS + 30_000)) == ("agora", "now", "in 30 seconds")
     assert EN.ago(NOW_MS - 600) == "1 second ago"
 
 

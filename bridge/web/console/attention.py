@@ -17,6 +17,8 @@ from bridge.formats import Formats
 from bridge.journal import audit, causes, destinations, notices, queries
 from bridge.journal.causes import Cause, Facts, Kind, Noted
 from bridge.journal.destinations import Destination
+from bridge.journal.jobs import Job
+from bridge.journal.jobs import running as running_jobs
 from bridge.journal.queries import DeadFilter
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
@@ -56,6 +58,8 @@ class Card(NamedTuple):
     """The possible actions on failed deliveries, each with the number of these."""
     sample: list[Line]
     anchors: list[str]
+    job: Job | None
+    """The running job about the cause's failed deliveries."""
 
     @property
     def has_both(self) -> bool:
@@ -74,6 +78,10 @@ def index() -> ResponseReturnValue:
             _note(standing)
     listening = _listening()
     with runtime.journal.database.read() as connection:
+        running = [
+            job for job in running_jobs(connection, (bulk.KIND, bulk.REPLAY_KIND), layout.now_ms()) if jobs.is_seen(job)
+        ]
+        of_cause = {job.params["cause"]: job for job in running if job.params.get("cause")}
         known = causes.noted(connection)
         has_events = bool(queries.accounts(connection))
         kept = destinations.load(connection)
@@ -82,8 +90,8 @@ def index() -> ResponseReturnValue:
         sample = {id_ for one in facts for id_ in one.sample}
         shown = {line.row["id"]: line for line in lines(connection, queries.events_of(connection, sample))}
         cards = [
-            _card(cause, of_cause, known.get(cause.key), kept, listening, taken, shown)
-            for cause, of_cause in zip(standing, facts, strict=True)
+            _card(cause, about, known.get(cause.key), kept, listening, taken, shown, of_cause.get(cause.key))
+            for cause, about in zip(standing, facts, strict=True)
         ]
         # Only people who see all accounts may see who did what.
         gone = causes.resolved(connection) if person.accounts is None else []
@@ -93,6 +101,7 @@ def index() -> ResponseReturnValue:
         "attention.html",
         sent.status,
         sent=sent,
+        running=running,
         cards=sorted(cards, key=lambda card: card.noted is not None and card.noted.seen_by is not None),
         unseen=sum(card.noted is None or card.noted.seen_by is None for card in cards),
         resolved=resolved,
@@ -123,12 +132,15 @@ def _card(
     listening: frozenset[str],
     taken: set[str],
     shown: Mapping[int, Line],
+    job: Job | None,
 ) -> Card:
     # One alert may be about several cards: its link leads to the first.
     anchors = [one for one in cause.anchors if one not in taken]
     taken.update(anchors)
     failed = [(cause, facts)] if cause.kind is Kind.DEAD else zip(cause.dead, facts.died, strict=True)
-    decisions = [(dead, action, dead.number) for dead, of_dead in failed for action in _possible(of_dead, listening)]
+    decisions = [
+        (dead, action, dead.number) for dead, of_dead in failed if not job for action in _possible(of_dead, listening)
+    ]
     row = kept.get(cause.about) if cause.kind in {Kind.DEAD, Kind.PAUSED, Kind.CIRCUIT} else None
     code = cause.code
     if row and cause.kind is Kind.PAUSED:
@@ -145,6 +157,7 @@ def _card(
         decisions,
         [shown[id_] for id_ in facts.sample if id_ in shown],
         anchors,
+        job,
     )
 
 

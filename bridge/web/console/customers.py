@@ -21,7 +21,7 @@ from bridge.messages import _
 from bridge.model import FINISHED, DeliveryState
 from bridge.operations.backfill import append_events, as_stored, events_for_charge
 from bridge.operations.explain import Preview, preview_events
-from bridge.operations.lookup import look_up, searches
+from bridge.operations.lookup import is_phone, look_up, searches
 from bridge.operations.reconcile import BEHIND, Compared, compare_charge, status_of
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
@@ -260,6 +260,7 @@ def find() -> ResponseReturnValue:
         accounts=accounts,
         text=text,
         by=searches(text),
+        is_phone=is_phone(text),
         result=result,
         problem=problem,
         amount_of=amount_of,

@@ -18,6 +18,7 @@ from bridge.formats import Formats
 from bridge.journal import destinations, queries, revisions
 from bridge.journal.about import amount_of, customer_of, description_of, object_of
 from bridge.journal.queries import ANY_VALUE, DeadFilter, EventFilter, Row, ValueRange
+from bridge.journal.search import left_out
 from bridge.mapping.drafts import as_cents
 from bridge.mapping.evaluate import spread
 from bridge.mapping.model import FETCHABLE
@@ -67,6 +68,7 @@ def index() -> ResponseReturnValue:
         before=before,
         wanted=wanted,
         misread=misread,
+        too_short=left_out(wanted.text),
         faults=faults,
         cause=reason(wanted.dead.code) if wanted.dead else None,
         narrowed=wanted != EventFilter(accounts=person.accounts),

@@ -107,6 +107,9 @@ def why(connection: Connection, delivery: Row) -> Why:
     if state is DeliveryState.SENDING:
         return Why(_("is being sent right now"))
     if state in queries.OPEN_STATES:
+        first = queries.first_of_line(connection, delivery) if delivery["due_ms"] is None else None
+        if first:
+            return _behind(connection, delivery, first)
         due_ms = delivery["due_ms"]
         text = waits_for(delivery["waiting"], due_ms, layout.now_ms(), when(due_ms) if due_ms is not None else "")
         return Why(text, _waits_for(connection, delivery))
@@ -116,11 +119,19 @@ def why(connection: Connection, delivery: Row) -> Why:
     return Why(text or _(layout.STATES[state]))
 
 
+def _behind(connection: Connection, delivery: Row, first: Row) -> Why:
+    """Return why a delivery waits that is not the first of its line: the reason of the first one."""
+    known = reason(first["reason_code"]) if first["waiting"] == Waiting.BACKOFF else None
+    cause = why(connection, first)
+    text = f"{known.means}; {cause.text}" if known else cause.text
+    if first["event_id"] == delivery["event_id"]:
+        return Why(_("waits for the delivery before it of the same customer: {why}", why=text), cause.link)
+    words = _("waits for event {n} of the same customer: {why}", n=first["event_id"], why=text)
+    return Why(words, cause.link or event_link(first["event_id"]))
+
+
 def _waits_for(connection: Connection, delivery: Row) -> Link | None:
-    """Return the event or the destination that an open delivery waits for."""
-    if delivery["due_ms"] is None:
-        before = queries.delivery_before(connection, delivery)
-        return event_link(before["event_id"]) if before and before["event_id"] != delivery["event_id"] else None
+    """Return what the first open delivery of a line waits for."""
     if delivery["waiting"] == Waiting.PAUSED and delivery["reason_code"] == "destination.not_set":
         return Link(_("Connections"), url_for("console.connections.show"))
     name = delivery["destination"]
@@ -154,7 +165,7 @@ def why_held(connection: Connection, event: Row) -> Why | None:
 def when(ms: int) -> str:
     """Return a moment to come: how long it takes, and the time."""
     fmt = Formats(layout.now_ms())
-    return f"{fmt.ago(ms)} ({fmt.short(ms)})"
+    return f"{fmt.until(ms)} ({fmt.short(ms)})"
 
 
 def event_link(id_: int) -> Link:
