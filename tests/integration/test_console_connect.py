@@ -333,7 +333,7 @@ def test_another_key_of_a_connected_account_is_told_of_before_it_is_stored(
     asaas.faults.answers(403, path="/v3/wallets")
     unread = me.post("/connections/new-account", key=OTHER_KEY, follow=True).text
 
-    warning = "same account at Asaas as default"
+    warning = "same account at Asaas as “default”"
     assert warning in again
     assert [warning in page for page in (first, own, production, unread)] == [False] * 4
     assert stored_names(console)[0] == ["default"]
