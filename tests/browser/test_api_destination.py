@@ -25,6 +25,8 @@ def test_from_nothing_to_a_proved_deal(chromium: Browser, tmp_path: Path) -> Non
     """Account, token, origin, mappings and test charge, each by a button of the guide; the deal is seen unasked."""
     commands, port = Commands(tmp_path), free_port()
     asaas, clint = AsaasSimulator(webhook_time_scale=0.01), ClintSimulator()
+    clint.crm.add_field("CONTACT", "cpf_cnpj")
+    clint.crm.add_field("DEAL", "titulo")
     address = f"http://127.0.0.1:{port}"
     with Served(asaas.app) as at_asaas, Served(clint.app) as at_clint:
         environ = {
@@ -56,6 +58,7 @@ def test_from_nothing_to_a_proved_deal(chromium: Browser, tmp_path: Path) -> Non
 
     (deal,) = deals
     assert deal["fields"][KEY_FIELD].startswith("pay_")
+    assert deal["status"] == "WON"
     for secret in (DEFAULT_KEY, DEFAULT_TOKEN):
         assert secret not in said + shown.read_text()
 
@@ -106,6 +109,11 @@ def _tests(me: Visitor) -> None:
 def _proves(me: Visitor) -> None:
     page = me.page
     page.get_by_role("button", name=me.text("Use the ready mappings")).click()
+    page.get_by_role("link", name=me.text("All four steps")).click()
+    page.get_by_role("link", name=me.text("Move the deals through the stages")).click()
+    me.look("guide-stages")
+    page.get_by_role("button", name=me.text("Switch these on and off")).click()
+    page.get_by_text(me.text("Clint has all that {name} needs", name="default")).wait_for(timeout=60_000)
     page.get_by_role("link", name=me.text("Next: {step}", step=me.text("Prove it with a test charge"))).click()
     page.get_by_role("button", name=me.text("Make the test charge")).click()
     page.get_by_text(me.text("Proved: the charge became a deal")).wait_for(timeout=120_000)
