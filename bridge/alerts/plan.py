@@ -290,7 +290,7 @@ DIVIDE = N_("switch off those that are not needed (enabled: false), or divide th
 BEHIND_MS = 5 * 60_000
 """How long an event may wait for a worker without a notice."""
 HELD_MS = 10 * 60_000
-"""How long an event may wait for Asaas without a notice."""
+"""How long an event may wait for Asaas without a notice, unless it waits for a person."""
 FAILING_MS = 5 * 60_000
 """How long no message may arrive at a receiver without a notice."""
 MAX_REASONS = 3

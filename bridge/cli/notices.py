@@ -51,7 +51,7 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
         (_("what"), "detail"),
         (_("what to do"), "mend"),
     ]
-    show_list(rows, columns, as_json=as_json, empty=_("no notice: nothing needs you"))
+    show_list(rows, columns, as_json=as_json, empty=_("no open notice"))
 
 
 def _of_file(read: ParseResult) -> dict[str, Any]:

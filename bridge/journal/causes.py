@@ -29,7 +29,7 @@ MOST_ANSWERS = 4
 GROWS_TENFOLD = 10
 """After growth by this factor an alert is sent again, and a cause is no longer marked as seen."""
 KEEP_MS = 90 * 24 * 3_600_000
-MOST_COUNTED = 2_000
+MOST_COUNTED = 1_000
 """Deliveries that wait for a destination, or that died of it, whose customers and charges are counted for a page."""
 MOST_BODIES = 100
 """Held events whose bodies are read for their values."""

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select, text, union, union_all
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, or_, select, text, union, union_all
 
 from bridge.journal import destinations, notices
 from bridge.journal.destinations import Destination
@@ -203,15 +203,21 @@ def waiting_since_ms(connection: Connection) -> int | None:
     return oldest_ms
 
 
+BY_HAND = ("asaas.key_missing", "asaas.key_refused")
+"""Events that wait for one of these go on only after a person did something."""
+
+
 def held_for_asaas(connection: Connection, before_ms: int) -> dict[str, str]:
-    """Return by account the code for which most events that arrived before then wait for Asaas.
+    """Return by account the code for which most events wait for Asaas: those that arrived before then, and all that
+    wait for a person.
 
     Replays are left out: their rows do not say when they began.
     """
     c = events.c
+    is_due = or_(c.received_ms <= before_ms, c.hold_code.in_(BY_HAND))
     # + "": grouped by the column itself, SQLite reads all events in the order of the accounts.
     account = (c.account + "").label("of")
     query = select(account, c.hold_code).group_by(account, c.hold_code)
-    query = query.where(WAITS, c.hold_code.like("asaas.%"), c.replay == 0, c.received_ms <= before_ms)
+    query = query.where(WAITS, c.hold_code.like("asaas.%"), c.replay == 0, is_due)
     rows = connection.execute(query.order_by(account, func.count(), c.hold_code.desc()))
     return {row.of: row.hold_code for row in rows}

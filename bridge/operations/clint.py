@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.clint.api import NEWEST, ClintApi, Deal, Found, same_key
+from bridge.clint.api import ClintApi, Deal, Found, same_key
 from bridge.clint.directory import Directory
 from bridge.errors import ClintApiFailed, JournalError, UsageError
 from bridge.journal import Journal, deals, notices
@@ -314,10 +314,10 @@ def _doubled(
         more = {"statuses": ", ".join(found.missed)}
         yield check(label, what, State.WARNING, LOOK_AGAIN, "api.away", **facts, **more)
     what = N_(
-        "keys that two deals carry in {field}: {doubled}; looked at: {number} deals that were created in the last "
-        "{days} days (at most {most} of each status)"
+        "values of {field} that several deals have: {doubled}; deals looked at: {number}, the newest of each status, "
+        "of the last {days} days"
     )
-    bounds: dict[str, Any] = {"days": NEW_DAYS, "most": NEWEST, "number": len(found.deals), "doubled": len(twice)}
+    bounds: dict[str, Any] = {"days": NEW_DAYS, "number": len(found.deals), "doubled": len(twice)}
     yield check(label, what, **facts, **bounds)
 
 

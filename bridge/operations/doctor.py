@@ -85,7 +85,12 @@ class Check:
 
 
 def check(
-    name: str, what: str | Message, state: State = State.FINE, mend: str | Message = "", code: str = "", **facts: object
+    name: str | Message,
+    what: str | Message,
+    state: State = State.FINE,
+    mend: str | Message = "",
+    code: str = "",
+    **facts: object,
 ) -> Check:
     about = next((str(facts[one]) for one in ("account", "destination", "mapping") if one in facts), "")
     return Check(message(name, **facts), message(what, **facts), state, message(mend, **facts), code, about)
@@ -141,8 +146,8 @@ def key(account: Account, api_url: str, mappings: Iterable[Mapping], *, stored: 
 
     `stored` says that the account is the journal's, so that no variable holds the key.
     """
-    setting = variable("ASAAS_API_KEY", account.name)
-    name = N_("API key of {account}") if stored else setting
+    setting = "" if stored else variable("ASAAS_API_KEY", account.name)
+    name = Message(N_("API key of {account}"), {"account": account.name})
     facts: dict[str, Any] = {"account": account.name} if stored else {"variable": setting}
     make = N_(
         "make a key in Asaas (Integrações, Chaves de API) and give it to the bridge: bridge accounts add {account}"
@@ -150,7 +155,8 @@ def key(account: Account, api_url: str, mappings: Iterable[Mapping], *, stored: 
     if not account.api_key:
         needy = [m.name for m in mappings if m.enabled and m.account == account.name and m.filter_needs | m.field_needs]
         in_variable = N_(
-            "make a key in Asaas (Integrações, Chaves de API) and put it in single quotes, or nothing may be left of it"
+            "make a key in Asaas (Integrações, Chaves de API) and put it into {variable} in single quotes, or nothing "
+            "may be left of it"
         )
         mend = make if stored else in_variable
         if needy:
@@ -178,29 +184,36 @@ def key(account: Account, api_url: str, mappings: Iterable[Mapping], *, stored: 
         mend = make if stored else N_("set ASAAS_API_URL to {production} or {sandbox}")
         facts |= {"production": PRODUCTION_URL, "sandbox": SANDBOX_URL}
         return check(name, what, State.WRONG, mend, "key.older", **facts)
-    return check(name, N_("{key}, API at {host}") if host else "{key}", **facts)
+    return check(name, _beside(setting, N_("{key}, API at {host}") if host else "{key}", **facts), **facts)
+
+
+def _beside(setting: str, what: str | Message, **facts: object) -> Message:
+    """Return what is found, and the variable that holds the value where the journal does not."""
+    found = message(what, **facts)
+    return message("{what} ({variable})", what=found, variable=setting) if setting else found
 
 
 def token(
     account: Account, used: tuple[int | None, int | None] = (None, None), now_ms: int = 0, *, stored: bool = False
 ) -> Check:
     """Check an account's webhook token, or two; `used`: when the last events with the new and the old one came."""
-    name = N_("webhook token of {account}") if stored else variable("ASAAS_WEBHOOK_TOKEN", account.name)
+    setting = "" if stored else variable("ASAAS_WEBHOOK_TOKEN", account.name)
+    name = Message(N_("webhook token of {account}"), {"account": account.name})
     facts: dict[str, Any] = {"account": account.name} if stored else {}
     if not account.webhook_token:
         mend = N_("run: bridge webhook register, which makes one; put it into the environment")
-        what = N_("unset: every event of the account is refused")
-        return check(name, what, State.WRONG, mend, "token.unset", **facts)
+        unset = _beside(setting, N_("unset: every event of the account is refused"))
+        return check(name, unset, State.WRONG, mend, "token.unset", **facts)
     if problem := asaas_webhooks.problem(account.webhook_token):
         mend = N_("unset it and run: bridge webhook register --new-token")
-        return check(name, problem, State.WARNING, mend, "token.weak", **facts)
+        return check(name, _beside(setting, problem), State.WARNING, mend, "token.weak", **facts)
     if account.old_webhook_token:
         rotation, todo = map(message, asaas_webhooks.rotation(*used, now_ms, account.name))
         if (length := len(account.old_webhook_token)) < LEAST_TOKEN:
             what = N_("{rotation}; the old one can be guessed: it has {length} characters")
             rotation = message(what, rotation=rotation, length=length)
         return check(name, rotation, State.WARNING, todo, **facts)
-    return check(name, N_("set"), **facts)
+    return check(name, _beside(setting, N_("set")), **facts)
 
 
 def console(settings: Settings, *, has_people: bool = False) -> Check:
@@ -302,14 +315,15 @@ def destinations(
         if (origin := origin_of(url)) is not None:
             yield api_origin(name, origin, clint, has_token=has_token)
             continue
-        label = words if name in stored else variable("CLINT_WEBHOOK_URL", name)
+        setting = "" if name in stored else variable("CLINT_WEBHOOK_URL", name)
+        label = Message(words, {"destination": name})
         facts: dict[str, Any] = {"destination": name} if name in stored else {}
         if problem := check_url(url, settings.bridge_allow_private_destinations):
-            yield check(label, problem, State.WRONG, _COPY_URL, "url", **facts)
+            yield check(label, _beside(setting, problem), State.WRONG, _COPY_URL, "url", **facts)
         elif strange := strange_url(settings, url):
-            yield check(label, strange[0], State.WARNING, _COPY_URL, "url", **facts)
+            yield check(label, _beside(setting, strange[0]), State.WARNING, _COPY_URL, "url", **facts)
         else:
-            yield check(label, N_("set"), **facts)
+            yield check(label, _beside(setting, N_("its URL is set")), **facts)
     named = {destination for mapping in mappings if mapping.enabled for destination in mapping.destinations}
     for name in sorted((named or {DEFAULT}) - settings.destinations.keys()):
         mend = N_(
@@ -359,8 +373,9 @@ def clock(answered_at: str, now_s: float) -> Check:
 def quota(account: str, used: int, limit: int) -> Check:
     """Check the share of an account's requests that is used, as far as the bridge counts them."""
     mend = N_("events wait until the 12 hours are over; Asaas raises the quota on request")
-    what = N_("{used} of {limit} requests in 12 hours")
-    share, facts = used / limit, {"account": account, "used": used, "limit": limit}
+    what = N_("{share:.0%} of the requests that Asaas takes in 12 hours")
+    share = used / limit
+    facts = {"account": account, "share": share}
     return _graded(N_("quota {account}"), what, mend, "quota", warning=share >= 0.8, wrong=share >= 0.98, **facts)
 
 

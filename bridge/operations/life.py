@@ -617,7 +617,7 @@ def _expectation(new: NewDelivery, status: str) -> Message:
     if new.state is DeliveryState.FILTERED:
         return message(N_("filtered: {reason}"), reason=read_message(new.reason))
     told = read_payload(new.payload) if new.payload else None
-    parts = {"destination": message(N_("a deal, by destination {destination}"), destination=new.destination)}
+    parts = {"destination": message(N_("a deal, by destination “{destination}”"), destination=new.destination)}
     if told and told.stage:
         parts["stage"] = message(N_("stage {value}"), value=told.stage)
     if wanted_status := told.status if told else status:

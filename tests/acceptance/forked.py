@@ -30,17 +30,11 @@ ROOT = Path(__file__).parents[2]
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
-        *(
-            "alembic.command",
-            "coverage",
-            "psycopg",
-            "rq",
-            "bridge.cli.main",
-            "bridge.cli.processes",
-            "bridge.cli.database",
-        ),
+        *("alembic.command", "coverage", "httpcore", "psycopg", "rq", "stringprep", "_strptime"),
+        *("cryptography.hazmat.primitives.ciphers.aead", "phonenumbers"),
+        *("bridge.cli.main", "bridge.cli.processes", "bridge.cli.database", "bridge.cli.life", "bridge.cli.testcharge"),
         *("bridge.cli.reconcile", "bridge.cli.deliveries", "bridge.cli.events", "bridge.runtime", "bridge.operations"),
-        *("bridge.web.app", "bridge.web.server", "bridge.worker.sweeper", "bridge.worker.drain"),
+        *("bridge.web.app", "bridge.web.server", "bridge.worker.alerts", "bridge.worker.tasks", "bridge.worker.drain"),
         *("bridge.worker.rq_worker", "bridge.worker.sweeper"),
         *("bridge.simulator.asaas", "bridge.simulator.clint", "bridge.simulator.serve"),
     ]

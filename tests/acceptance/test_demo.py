@@ -21,6 +21,8 @@ from tests.commands import ROOT
 from tests.factories import until
 from tests.services import free_port
 
+Both = dict[str, tuple[Path, subprocess.CompletedProcess[str]]]
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -80,9 +82,18 @@ def children_of(parent: int) -> list[int]:
     return found
 
 
-def test_once_ends_with_0_when_every_deal_stands(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    """Give the data directories of a demo and of one by the API, which were started at once, and how they ended."""
+    places = {option: tmp_path_factory.mktemp("demo") for option in ("", "--api")}
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda option: run_once(places[option], *option.split()), places))
+    return dict(zip(places, zip(places.values(), done, strict=True), strict=True))
+
+
+def test_once_ends_with_0_when_every_deal_stands(both: Both) -> None:
     """Each event, each verdict and each deal is shown, nothing of the operator's own is touched, nothing stays."""
-    done = run_once(tmp_path)
+    data, done = both[""]
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -101,24 +112,21 @@ def test_once_ends_with_0_when_every_deal_stands(tmp_path: Path) -> None:
     assert [row[2] for row in stages].count("Carla Dias da Silva") == 1
     assert "every expected deal is there" in done.stdout
     assert "\x1b" not in done.stdout
-    assert not (tmp_path / "real.sqlite3").exists()
-    assert not (tmp_path / "journal.sqlite3").exists()
-    until(lambda: not processes_in(str(tmp_path)))
+    assert not (data / "real.sqlite3").exists()
+    assert not (data / "journal.sqlite3").exists()
+    until(lambda: not processes_in(str(data)))
 
 
-def test_two_that_start_at_once_do_not_meet(tmp_path: Path) -> None:
+def test_two_that_start_at_once_do_not_meet(both: Both) -> None:
     """Each has ports of its own, so each shows its own deals and no other's."""
-    with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(run_once, (tmp_path / "one", tmp_path / "two")))
-
-    for done in both:
+    for _, done in both.values():
         assert done.returncode == 0, done.stdout + done.stderr
         assert len(re.findall("clint +new deal: Ana Beatriz Souza", done.stdout)) == 1
 
 
-def test_by_the_api_each_charge_is_a_deal_of_its_own(tmp_path: Path) -> None:
+def test_by_the_api_each_charge_is_a_deal_of_its_own(both: Both) -> None:
     """One mapping makes the same funnel; three instalments of one customer are three deals, each with its charge."""
-    done = run_once(tmp_path, "--api")
+    _, done = both["--api"]
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""

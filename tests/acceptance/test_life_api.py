@@ -83,8 +83,8 @@ def test_each_step_is_in_the_stage_and_status_that_the_mapping_names(site: Site)
 
     assert found["proved"]
     assert {one["id"] for one in found["left"] if one["kind"] == "deal"} == deals_in(site) - before
-    assert goals["removed"]["expected"] == "a deal, by destination vendas, stage Paga, status Lost"
-    assert goals["overdue"]["expected"] == "a deal, by destination vendas, stage Vencida, status Open"
+    assert goals["removed"]["expected"] == "a deal, by destination “vendas”, stage Paga, status Lost"
+    assert goals["overdue"]["expected"] == "a deal, by destination “vendas”, stage Vencida, status Open"
     assert {line["verdict"] for line in goals.values()} == {"proved"}
 
 

@@ -95,7 +95,7 @@ def _chooses_origin(me: Visitor) -> None:
     page.get_by_text(me.text("Step {n} of 4", n=2)).wait_for()
     page.get_by_role("button", name=me.text("Save")).click()
     # It is tested at once.
-    page.get_by_text(me.text("Clint has all that {name} needs", name="default")).wait_for(timeout=60_000)
+    page.get_by_text(me.text("Clint has all that “{name}” needs", name="default")).wait_for(timeout=60_000)
 
 
 def _tests(me: Visitor) -> None:
@@ -103,7 +103,7 @@ def _tests(me: Visitor) -> None:
     page.goto("/connections")
     me.look("connections-origin")
     page.get_by_role("button", name=f"{me.text('Test')} default").click()
-    page.get_by_text(me.text("Clint has all that {name} needs", name="default")).wait_for(timeout=60_000)
+    page.get_by_text(me.text("Clint has all that “{name}” needs", name="default")).wait_for(timeout=60_000)
     me.look("destination-origin-tested")
     page.get_by_role("link", name=me.text("All four steps")).click()
 
@@ -119,7 +119,7 @@ def _proves(me: Visitor) -> None:
     page.get_by_role("link", name=me.text("Move the deals through the stages")).click()
     me.look("guide-stages")
     page.get_by_role("button", name=me.text("Switch these on and off")).click()
-    page.get_by_text(me.text("Clint has all that {name} needs", name="default")).wait_for(timeout=60_000)
+    page.get_by_text(me.text("Clint has all that “{name}” needs", name="default")).wait_for(timeout=60_000)
     page.goto("/test-charge")
     page.get_by_role("button", name=me.text("Make the test charge")).click()
     page.get_by_text(me.text("Proved: the charge became a deal")).wait_for(timeout=120_000)

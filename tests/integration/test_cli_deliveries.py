@@ -280,7 +280,7 @@ def test_an_empty_list_says_what_that_means(commands: Commands) -> None:
     assert (said.status, said.err) == (0, "no such delivery\n")
     headers = ["number", "event", "name", "mapping", "to", "customer", "value", "description", "state", "since", "why"]
     assert said.out.split() == headers
-    assert commands.run("notices", "list").err == "no notice: nothing needs you\n"
+    assert commands.run("notices", "list").err == "no open notice\n"
     assert commands.run("notices", "list", "--json").err == ""
 
 

@@ -149,7 +149,7 @@ def test_what_is_away_is_a_verdict(tmp_path: Path) -> None:
     verdicts = states(said)
 
     assert said.status == 1
-    for name in ("journal", "redis", "asaas", "mappings", "destination", "ASAAS_WEBHOOK_TOKEN"):
+    for name in ("journal", "redis", "asaas", "mappings", "destination", "webhook"):
         assert verdicts[name] == "wrong", name
     assert (verdicts["disk"], verdicts["versions"]) == ("fine", "fine")
     assert "run: bridge up, which makes it" in said.out

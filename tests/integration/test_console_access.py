@@ -67,7 +67,7 @@ def test_a_wrong_password_lets_nobody_in(console: Console) -> None:
     refused = browser.sign_in("falsch", name="Ana")
 
     assert refused.status_code == 401
-    assert "Wrong password" in refused.text
+    assert 'Wrong password. <a href="#password">Enter the password again</a>' in refused.text
     assert 'value="Ana"' in refused.text
     assert browser.get("/who").status_code == 302
 

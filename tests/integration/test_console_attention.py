@@ -317,6 +317,9 @@ def test_a_broken_mapping_file_is_said_where_people_look(console: Console) -> No
     page = browser.get("/attention").text
     assert "quebrada" in page
     assert re.search(r'class="count"[^>]*>1<', page)
+    file.write_text("events: [PAYMENT_RECEIVED]\nsend_to: vendas\ncontact: {email: customer.email}\ntests: []\n")
+    for address in ("/attention", "/mappings"):
+        assert 'href="/connections/new-destination?name=vendas"' in browser.get(address).text
     file.unlink()
     assert "quebrada" not in browser.get("/").text
     assert "Nothing needs you" in browser.get("/attention").text

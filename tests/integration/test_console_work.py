@@ -195,6 +195,8 @@ def test_everything_is_checked_and_said_with_its_mend(console: Console) -> None:
 
     assert "no webhook at Asaas leads to the bridge" in page
     assert "What to do" in page
+    assert "Destination default:" in page
+    assert "(CLINT_WEBHOOK_URL)" in page
     for secret in (TOKEN, DEFAULT_KEY, INTEGRATIONS["default"]):
         assert secret not in page + console.operator().get("/connections").text
 
@@ -265,11 +267,13 @@ def test_a_notice_is_dismissed(console: Console) -> None:
         notices.apply(connection, [lacking, failing], console.clock())
     browser = console.operator()
     shown = browser.get("/connections").text
+    causes = browser.get("/attention").text
     after = browser.post("/attention/notices/1/close", page="connections", follow=True).text
 
     assert "A key expires." in shown
     assert "does not subscribe to: Payment overdue." in shown
     assert '<a class="button small" href="/alerts">' in shown
+    assert '<a class="button primary" href="/alerts">' in causes
     assert "A key expires." not in after
     assert "<h1>Connections</h1>" in after
     assert "Dismissed the notice" in browser.get("/who").text
@@ -771,7 +775,7 @@ def test_each_thing_that_becomes_of_a_charge_is_a_step(console: Console) -> None
     finish_jobs(WAIT_S)
     page = console.operator().get(f"/work/{number}").text
 
-    assert page.count("sends to default") == 1
+    assert page.count("sends to “default”") == 1
     assert "<dd>10.00</dd>" in page
     assert "no e-mail" in page
     assert "no active mapping of its account listens" in page

@@ -46,7 +46,7 @@ MADE_TO_HAPPEN = frozenset(
         ),
         *(f"clint.{name}" for name in ("create_unknown", "update_unknown", "contact_may_appear", "not_everywhere")),
         *(f"clint.{name}" for name in ("key_busy", "key_not_kept", "not_recorded", "api_turn", "other_kind")),
-        *(f"clint.{name}" for name in ("token", "plan", "origin_gone", "name_unknown", "refused")),
+        *(f"clint.{name}" for name in ("token", "token_changed", "plan", "origin_gone", "name_unknown", "refused")),
         "destination.no_token",
     }
 )

@@ -47,8 +47,9 @@ def test_a_key_must_fit_the_api(key: str, url: str, state: State, words: str) ->
     """The prefix says where a key belongs; the key itself is never shown."""
     check = doctor.key(Account("matriz", api_key=key), url, [mapping("account: matriz")])
 
-    assert (str(check.name), check.state) == ("ASAAS_API_KEY_MATRIZ", state)
+    assert (str(check.name), check.state) == ("API key of matriz", state)
     assert words in str(check.value)
+    assert state is not State.FINE or "(ASAAS_API_KEY_MATRIZ)" in str(check.value)
     assert not key or key not in str(check.value)
     assert bool(check.mend) is (state is not State.FINE)
 
@@ -100,7 +101,8 @@ def test_a_destination_should_look_like_clints(url: str, state: State) -> None:
     """A URL of another form may work; plain http and none at all do not."""
     (check,) = doctor.destinations(Settings.from_env({"CLINT_WEBHOOK_URL": url}), [mapping()])
 
-    assert (str(check.name), check.state) == ("CLINT_WEBHOOK_URL" if url else "destination default", state)
+    assert (str(check.name), check.state) == ("destination default", state)
+    assert not url or "(CLINT_WEBHOOK_URL)" in str(check.value)
     assert not url or url not in f"{check.value} {check.mend}"
 
 
@@ -120,7 +122,7 @@ def test_a_destination_that_a_mapping_names_must_be_set() -> None:
     found = doctor.destinations(settings, [mapping("send_to: vencidas"), mapping("enabled: false\nsend_to: x")])
 
     assert [(str(check.name), check.state.value) for check in found] == [
-        ("CLINT_WEBHOOK_URL", "fine"),
+        ("destination default", "fine"),
         ("destination vencidas", "wrong"),
     ]
 
@@ -157,7 +159,10 @@ def test_the_clock_is_held_against_asaas(answered_at: str, state: State, words: 
 @pytest.mark.parametrize(("used", "state"), [(0, State.FINE), (20_000, State.WARNING), (24_500, State.WRONG)])
 def test_the_quota_is_watched(used: int, state: State) -> None:
     """From four fifths on."""
-    assert doctor.quota("default", used, 25_000).state is state
+    check = doctor.quota("default", used, 25_000)
+
+    assert check.state is state
+    assert f"{used / 25_000:.0%}" in str(check.value)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from bridge.web.console.access import person, runtime
 from bridge.web.console.events import day_ms, period
 from bridge.web.console.jobs import previews_now
 from bridge.web.console.lines import Line, lines, of_events
+from bridge.web.console.mapping_editor import finding_words
 
 pages = Blueprint("attention", __name__)
 
@@ -93,7 +94,9 @@ def index() -> ResponseReturnValue:
         cards=sorted(cards, key=lambda card: card.noted is not None and card.noted.seen_by is not None),
         unseen=sum(card.noted is None or card.noted.seen_by is None for card in cards),
         resolved=resolved,
-        broken=layout.broken_files(),
+        broken={
+            name: [(one.line, finding_words(one)) for one in found[:3]] for name, found in layout.broken_files().items()
+        },
         by_api={name for name in runtime.destinations if runtime.is_api(name)},
         failed_to=sorted({cause.about for cause in standing if cause.kind is Kind.DEAD}),
         mappings=sorted(listening),

@@ -16,6 +16,7 @@ from typing import Any
 
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound
 
@@ -42,7 +43,7 @@ from bridge.settings import DEFAULT
 from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import known
-from bridge.web.console.mapping_editor import known_setup, lacking, read
+from bridge.web.console.mapping_editor import finding_words, known_setup, lacking, read
 
 pages = Blueprint("mappings", __name__)
 
@@ -67,8 +68,8 @@ def _check_name(name: str) -> None:
 @pages.get("/mappings")
 def listed() -> ResponseReturnValue:
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current(at_once=True)}
-    broken = {
-        name: tuple(f"{one.line}:{one.column}: {one.text()}" for one in findings)
+    broken: dict[str, tuple[str, ...]] = {
+        name: tuple(Markup("{}:{}: {}").format(one.line, one.column, finding_words(one)) for one in findings)
         for name, findings in layout.broken_files().items()
     }
     refused = runtime.mappings.refused()

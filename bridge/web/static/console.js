@@ -34,6 +34,13 @@ document.addEventListener("change", (event) => {
   for (const box of event.target.form.querySelectorAll(`input[type=checkbox][name="${name}"]`)) box.checked = event.target.checked;
 });
 
+// The example and the known values under a condition are those of the field that was chosen when the page was made.
+document.addEventListener("change", (event) => {
+  const row = event.target.matches("#edit select[name$='-field']") ? event.target.closest("li") : null;
+  for (const seen of row ? row.querySelectorAll(".seen") : []) seen.hidden = true;
+  for (const input of row ? row.querySelectorAll("input[list]") : []) input.removeAttribute("list");
+});
+
 // "/" goes to the search of the page.
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select, [contenteditable]")) return;
