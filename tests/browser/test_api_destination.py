@@ -118,7 +118,7 @@ def _proves(me: Visitor) -> None:
     me.look("trial-not-moved")
     page.get_by_role("link", name=me.text("Move the deals through the stages")).click()
     me.look("guide-stages")
-    page.get_by_role("button", name=me.text("Switch these on and off")).click()
+    page.get_by_role("button", name=me.text("Switch this one on and the others off")).click()
     page.get_by_text(me.text("Clint has all that “{name}” needs", name="default")).wait_for(timeout=60_000)
     page.goto("/test-charge")
     page.get_by_role("button", name=me.text("Make the test charge")).click()
