@@ -209,6 +209,13 @@ _STEPS = {
         ),
     ),
     "one_integration": ("bridge", ONE_INTEGRATION),
+    "unplaced": (
+        "bridge",
+        N_(
+            "no mapping sets a stage or status ({mappings}), so a paid charge's deal is not moved; "
+            "see: bridge mappings explain"
+        ),
+    ),
     "removed": ("asaas", N_("customer and open part of the charge removed")),
     "kept": ("asaas", N_("Asaas keeps {kept}, which was paid")),
 }
@@ -235,7 +242,9 @@ class RunPrinter(LiveLog):
             status = str(values["status"])
             values["status"] = deal_status(status) if code == "deal" else status_words(status)
         more = _(", or end with Ctrl-C") if code == "to_be_paid" else ""
-        self.print(kind, _(text, **values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
+        self.print(
+            kind, _(text, **values) + more, {"deal": "green", "conflict": "yellow", "unplaced": "yellow"}.get(code, "")
+        )
 
     def sees_deal(self) -> bool:
         """Ask the person at the terminal, where there is one."""
@@ -277,6 +286,7 @@ def run_data(run: TestCharge, now_ms: int) -> dict[str, Any]:
             else None
         ),
         "conflicts": run.conflicts,
+        "unplaced": list(run.unplaced),
         "problems": [{"code": one.code, "what": str(one.what), "mend": str(one.mend)} for one in run.causes],
         "removed": run.kept is not None,
         "kept": list(run.kept or ()),

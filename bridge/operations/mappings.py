@@ -12,6 +12,7 @@ import difflib
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,9 @@ from bridge.errors import MappingChanged, UsageError
 from bridge.journal import Journal, revisions
 from bridge.mapping.edit import NotEditable
 from bridge.mapping.form import read_form, write_form
+from bridge.mapping.model import Mapping, Setup
 from bridge.messages import N_, system_reason
+from bridge.settings import DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,30 @@ def switched(text: str, *, on: bool) -> str:
     if _ENABLED.search(text):
         return _ENABLED.sub(line, text, count=1)
     return _FIRST_KEY.sub(lambda first: f"{line}\n{first[0]}", text, count=1)
+
+
+def unplaced(mappings: Iterable[Mapping], setup: Setup) -> list[Mapping]:
+    """Return the enabled mappings that write deals into an origin of Clint where none sets a stage or a status."""
+    enabled = [one for one in mappings if one.enabled]
+    placed = {name for one in enabled if one.funnel.stage or one.funnel.status for name in one.destinations}
+    return [one for one in enabled if one.destinations & (setup.api.keys() - placed)]
+
+
+PLACING = "exemplo_um_negocio_por_cobranca"
+"""The mapping that comes with the bridge and sets the stage and status of each charge's deal."""
+
+
+def placing(text: str, account: str, destination: str) -> str:
+    """Return the text of that mapping, switched on, for an account and a destination.
+
+    >>> placing("account: a\nevents: [A]\nsend_to: funil\ntests:\n  - expect: {send_to: funil}\n", "b", "vendas")
+    'account: b\nenabled: true\nevents: [A]\nsend_to: vendas\ntests:\n  - expect: {send_to: vendas}\n'
+    """
+    text = re.sub(r"\bsend_to: [\w-]+", f"send_to: {destination}", switched(text, on=True))
+    line = f"account: {account}"
+    if _ACCOUNT.search(text):
+        return _ACCOUNT.sub(line, text, count=1)
+    return text if account == DEFAULT else _FIRST_KEY.sub(lambda first: f"{line}\n{first[0]}", text, count=1)
 
 
 def copied(text: str, name: str, account: str) -> str:

@@ -32,6 +32,7 @@ from bridge.messages import N_, Message, message, read_message
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel, Waiting
 from bridge.operations.accounts import client_of, is_production, public_hook_url
 from bridge.operations.causes import stops_for_account
+from bridge.operations.mappings import unplaced
 from bridge.operations.proof import Code, Finding, Verdict, Written, strongest
 from bridge.operations.read_back import facts_of, read_back_deal, read_origins, sent_deliveries
 from bridge.reasons import deal_message, find_reason
@@ -219,6 +220,8 @@ class TestCharge:
         self.stage = ""
         self.paid = ""
         self.conflicts: list[dict[str, Any]] = []
+        self.unplaced: tuple[str, ...] = ()
+        """The mappings of its deliveries that write into an origin where none sets a stage or a status."""
         self.kept: tuple[str, ...] | None = None
         self.verdict = Verdict.NOT_CONFIRMED
         self.finding: Finding | None = None
@@ -299,6 +302,12 @@ class TestCharge:
             # With one integration for all the operator has chosen no stages, so that nothing contradicts.
             values = {"integration": one["integration"], "statuses": ", ".join(one["statuses"])}
             self._show.step("conflict" if self._has_several_integrations() else "one_integration", **values)
+
+        used = {delivery["mapping"] for _, delivery in came}
+        active = [item.mapping for item in self._runtime.mappings.current()]
+        self.unplaced = tuple(one.name for one in unplaced(active, self._runtime.setup) if one.name in used)
+        if self.unplaced:
+            self._show.step("unplaced", mappings=", ".join(self.unplaced))
 
     def _has_several_integrations(self) -> bool:
         active = [item.mapping for item in self._runtime.mappings.current()]

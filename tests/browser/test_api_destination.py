@@ -25,6 +25,8 @@ def test_from_nothing_to_a_proved_deal(chromium: Browser, tmp_path: Path) -> Non
     """Account, token, origin, mappings and test charge, each by a button of the guide; the deal is seen unasked."""
     commands, port = Commands(tmp_path), free_port()
     asaas, clint = AsaasSimulator(webhook_time_scale=0.01), ClintSimulator()
+    clint.crm.add_field("CONTACT", "cpf_cnpj")
+    clint.crm.add_field("DEAL", "titulo")
     address = f"http://127.0.0.1:{port}"
     with Served(asaas.app) as at_asaas, Served(clint.app) as at_clint:
         environ = {
@@ -54,8 +56,8 @@ def test_from_nothing_to_a_proved_deal(chromium: Browser, tmp_path: Path) -> Non
     asaas.close()
     clint.close()
 
-    (deal,) = deals
-    assert deal["fields"][KEY_FIELD].startswith("pay_")
+    assert all(deal["fields"][KEY_FIELD].startswith("pay_") for deal in deals)
+    assert [deal["status"] for deal in deals] == ["OPEN", "WON"]
     for secret in (DEFAULT_KEY, DEFAULT_TOKEN):
         assert secret not in said + shown.read_text()
 
@@ -86,7 +88,10 @@ def _enters_token(me: Visitor) -> None:
 
 def _chooses_origin(me: Visitor) -> None:
     page = me.page
-    page.get_by_label(me.text("Or an origin (funnel) of Clint, by the API")).select_option(DEFAULT_ORIGIN)
+    # The only one is chosen already.
+    assert page.get_by_label(me.text("Origin (funnel) of Clint")).input_value() == DEFAULT_ORIGIN
+    assert page.get_by_label("URL").count() == 0
+    me.look("destination-origin")
     page.get_by_text(me.text("Step {n} of 4", n=2)).wait_for()
     page.get_by_role("button", name=me.text("Save")).click()
     # It is tested at once.
@@ -106,7 +111,16 @@ def _tests(me: Visitor) -> None:
 def _proves(me: Visitor) -> None:
     page = me.page
     page.get_by_role("button", name=me.text("Use the ready mappings")).click()
-    page.get_by_role("link", name=me.text("Next: {step}", step=me.text("Prove it with a test charge"))).click()
+    page.goto("/test-charge")
+    page.get_by_role("button", name=me.text("Make the test charge")).click()
+    # By these mappings the paid charge stays open.
+    page.get_by_text(me.text("Its deal was not moved to a stage")).wait_for(timeout=120_000)
+    me.look("trial-not-moved")
+    page.get_by_role("link", name=me.text("Move the deals through the stages")).click()
+    me.look("guide-stages")
+    page.get_by_role("button", name=me.text("Switch this one on and the others off")).click()
+    page.get_by_text(me.text("Clint has all that “{name}” needs", name="default")).wait_for(timeout=60_000)
+    page.goto("/test-charge")
     page.get_by_role("button", name=me.text("Make the test charge")).click()
     page.get_by_text(me.text("Proved: the charge became a deal")).wait_for(timeout=120_000)
     me.look("trial-by-api")

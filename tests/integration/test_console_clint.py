@@ -211,7 +211,7 @@ def test_a_token_is_entered_and_leads_on(bare: Console, clint: ClintSimulator) -
 
     assert "Elite" in no_plan
     assert "Nothing was stored" in refused
-    assert taken.location == "/connections/new-destination?name=vendas"
+    assert taken.location == "/connections/new-destination?by=origin&name=vendas"
     assert "Vendas" in choices(form)
     assert changed.location.startswith("/work/")
     for page in (no_plan, refused, *pages):

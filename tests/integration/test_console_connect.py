@@ -18,12 +18,13 @@ from bridge.journal import accounts as stored
 from bridge.journal import audit, jobs, notices, revisions, users
 from bridge.journal.audit import Actor
 from bridge.journal.users import UserRole
+from bridge.mapping import testing
 from bridge.messages import Message
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import accounts, actions
-from bridge.operations.mappings import starters
+from bridge.operations.mappings import PLACING, starters
 from bridge.simulator.asaas.account import DEFAULT_KEY
-from bridge.simulator.clint.account import INTEGRATIONS
+from bridge.simulator.clint.account import DEFAULT_ORIGIN, DEFAULT_TOKEN, INTEGRATIONS
 from bridge.simulator.serve import Served
 from bridge.web.console import layout
 from bridge.web.console.connecting import KEY_WAITS_MS
@@ -837,6 +838,51 @@ def test_ready_mappings_are_copied_where_there_are_none(console: Console, me: Br
     assert "cobranca_paga" in {item.mapping.name for item in console.runtime.mappings.current() if item.mapping.enabled}
     assert "there is a file of that name" in again
     assert guided(me) == ["good", "good", "good", "accent"]
+
+
+def test_a_funnel_by_the_api_is_done_once_a_mapping_moves_its_deals(
+    sqlite_url: str, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """The guide says what the check of the origin found, and offers the ready mapping in the place of the others."""
+    clint = ClintSimulator()
+    with (
+        Served(clint.app) as served,
+        opened_console(
+            sqlite_url, tmp_path, CLINT_API_URL=served.url, CLINT_API_TOKEN=DEFAULT_TOKEN, **environ
+        ) as console,
+    ):
+        me, directory = console.operator(), console.runtime.settings.bridge_mappings_dir
+        shutil.copytree(starters(), directory, dirs_exist_ok=True)
+        reached(console, me)
+        new = me.post("/connections/new-destination", name="default", origin=DEFAULT_ORIGIN)
+        finish_jobs(WAIT_S)
+        wrong, page = me.get("/").text, me.get(new.location).text
+        clint.crm.add_field("CONTACT", "cpf_cnpj")
+        clint.crm.add_field("DEAL", "titulo")
+        me.post("/connections/destinations/default/test")
+        finish_jobs(WAIT_S)
+        console.clock.go(1)
+        undone = guided(me)
+        offered, asked = me.get("/").text, me.get("/guide/stages").text
+        done_by = me.post("/guide/stages")
+        finish_jobs(WAIT_S)
+        console.clock.go(1)
+        on = {item.mapping.name: item.mapping for item in console.runtime.mappings.current() if item.mapping.enabled}
+
+        again = 'action="/connections/destinations/default/test"'
+        assert again in wrong
+        assert again in page
+        assert "cpf_cnpj" in wrong
+        assert f'href="{new.location}"' in wrong
+        assert undone == ["good", "good", "accent", "neutral"]
+        assert 'href="/guide/stages"' in offered
+        assert "Cobrança paga" in asked
+        assert on.keys() == {PLACING}
+        assert on[PLACING].send_to == "default"
+        assert all(case.passed for case in testing.run(on[PLACING], directory))
+        assert done_by.location.startswith("/work/")
+        assert guided(me) == ["good", "good", "good", "accent"], me.get(done_by.location).text
+        assert me.get("/guide/stages").location == "/mappings"
 
 
 def test_the_guide_is_dismissed_for_good(console: Console, me: Browser) -> None:

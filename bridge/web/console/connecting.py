@@ -415,7 +415,7 @@ def take_token() -> ResponseReturnValue:
     layout.flash_message(text + " " + _("What waited for it goes on.") if freed else text)
     if "name" in request.args or not runtime.destinations:
         asked = {name: request.args[name] for name in ("name", "then") if request.args.get(name)}
-        return layout.go("console.connecting.new_destination", **asked)
+        return layout.go("console.connecting.new_destination", by=BY_ORIGIN, **asked)
     return clint.check_destination("")
 
 
@@ -437,6 +437,10 @@ def remove_token() -> ResponseReturnValue:
 
 
 # ---------------------------------------------------------------- a destination
+
+
+BY_ORIGIN = "origin"
+"""The form of a new destination then asks for an origin alone: the person has just entered a token."""
 
 
 @pages.get("/connections/new-destination")
@@ -471,6 +475,7 @@ def _ask_url(name: str) -> ResponseReturnValue:
         keeps=keeps_secrets(),
         has_api=runtime.clint_api is not None,
         origin=origin,
+        by_origin=not name and runtime.clint_api is not None and request.args.get("by") == BY_ORIGIN,
         proposed=proposed,
         variable=variable,
         given=sent.fields,

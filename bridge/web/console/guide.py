@@ -6,24 +6,27 @@ The journal and the settings say which steps are done; only the dismissal of the
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 
-from bridge.errors import JournalError, UsageError
+from bridge.errors import JournalError, MappingChanged, UsageError
 from bridge.journal import accounts as stored
-from bridge.journal import events, jobs, statistics
+from bridge.journal import events, jobs, revisions, statistics
 from bridge.journal.jobs import Job
 from bridge.mapping import Mapping
+from bridge.mapping.lint import shared_events
 from bridge.messages import _, ngettext
 from bridge.model import DeliveryState
-from bridge.operations.mappings import copy_starters
+from bridge.operations.mappings import PLACING, copy_starters, placing, starters, switched, unplaced
 from bridge.settings import origin_of
-from bridge.web.console import layout
+from bridge.web.console import clint, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import took_effect
+from bridge.web.console.mapping_editor import read
+from bridge.web.console.mappings import keep, revision_of
 
 pages = Blueprint("guide", __name__)
 
@@ -45,11 +48,15 @@ class Guide(NamedTuple):
     """An account whose webhook's address did not lead to the bridge; empty where there is none."""
     unanswered: str
     """A destination that is set up and has not answered yet; empty where one has, or where there is none."""
+    check: Job | None
+    """The last check of Clint for that destination, which found something wrong."""
     keyless: tuple[str, ...]
     """Accounts of the environment that have a token and no key."""
     has_files: bool
     off: tuple[Mapping, ...]
     """Mappings that would fit and are switched off."""
+    unplaced: tuple[Mapping, ...]
+    """Mappings that write deals into an origin where none sets a stage or a status."""
 
     @property
     def has_token(self) -> bool:
@@ -60,6 +67,11 @@ class Guide(NamedTuple):
     def is_origin(self) -> bool:
         """Whether the destination that has not answered is one by Clint's API: its test sends nothing."""
         return origin_of(runtime.destinations.get(self.unanswered, "")) is not None
+
+    @property
+    def wrong(self) -> list[dict[str, Any]]:
+        """What that check found wrong."""
+        return layout.wrong_checks(self.check) if self.check else []
 
     @property
     def next(self) -> str:
@@ -83,7 +95,7 @@ def _step() -> str:
 
 _EITHER = "either"
 _CONNECTIONS = ("account", "clint")
-_STEP_OF_PART = {"mappings": "mapping", "trial": "test"}
+_STEP_OF_PART = {"mappings": "mapping", "guide": "mapping", "trial": "test"}
 _STEP_OF_JOB = {"connect": "account", "clint": "clint"}
 """The kinds of jobs that start on the list of connections."""
 _STEP_OF_PAGE = {
@@ -129,26 +141,31 @@ def current(connection: Connection) -> Guide | None:
     fitting = [
         one for one in active if one.account in runtime.accounts and one.destinations <= set(runtime.destinations)
     ]
+    without_place = unplaced(fitting, runtime.setup)
     names = list(runtime.destinations)
     with_answer = layout.answering(connection, names)
     done = {
         "account": bool(with_key) and not connecting and not unregistered and not unreached,
         # The operator set an account of the environment with the documents at hand.
         "clint": bool(with_answer or runtime.settings.destinations) or (bool(names) and (proved or delivered > 0)),
-        "mapping": any(one.enabled for one in fitting),
+        "mapping": any(one.enabled for one in fitting) and not without_place,
         "test": proved or (delivered > 0 and not tests),
     }
     if all(done.values()):
         return None
+    unanswered = "" if done["clint"] or not names else names[0]
+    is_origin = origin_of(runtime.destinations.get(unanswered, "")) is not None
     return Guide(
         done,
         connecting,
         unregistered,
         unreached,
-        "" if done["clint"] or not names else names[0],
+        unanswered,
+        layout.last_check(connection, unanswered) if is_origin else None,
         tuple(one.name for one in runtime.settings.accounts.values() if not one.api_key),
         any(runtime.settings.bridge_mappings_dir.glob("*.y*ml")),
         tuple(one for one in fitting if not one.enabled)[:3],
+        tuple(without_place),
     )
 
 
@@ -193,3 +210,64 @@ def copy() -> ResponseReturnValue:
     text = ngettext("{n} mapping is there; see which are on.", "{n} mappings are there; see which are on.", number)
     layout.flash_message(text)
     return layout.go("console.mappings.listed")
+
+
+class Placing(NamedTuple):
+    """The ready mapping that sets stage and status, and the mappings that it replaces."""
+
+    mapping: Mapping
+    text: str
+    base: int
+    """The revision from which the text was made; 0 where there is none."""
+    off: list[Mapping]
+
+
+def _placing() -> Placing | None:
+    """Return the ready mapping for the first origin where no mapping sets a stage or a status; None without one."""
+    active = [item.mapping for item in runtime.mappings.current(at_once=True)]
+    setup = runtime.setup
+    without_place = unplaced(active, setup)
+    if not without_place:
+        return None
+    first = without_place[0]
+    destination = next(name for name in sorted(first.destinations) if name in setup.api)
+    with runtime.journal.database.read() as connection:
+        newest = revisions.newest(connection, PLACING)
+    text = newest.text if newest and newest.text else (starters() / f"{PLACING}.yaml").read_text(encoding="utf-8")
+    text = placing(text, first.account, destination)
+    mapping = read(PLACING, text).mapping
+    if mapping is None:
+        return None
+    # One that also sends elsewhere stays on.
+    off = [one for one in without_place if one.destinations == {destination} and shared_events(one, mapping)]
+    return Placing(mapping, text, newest.id if newest else 0, off)
+
+
+@pages.get("/guide/stages")
+def stages() -> ResponseReturnValue:
+    """Show which mapping would move the deals through the stages, and which ones it replaces."""
+    found = _placing()
+    if found is None:
+        return layout.go("console.mappings.listed")
+    stage = found.mapping.funnel.stage
+    names = list(dict.fromkeys(stage.outputs)) if stage else []
+    return layout.page("guide_stages.html", found=found, origin=runtime.setup.api[found.mapping.send_to], stages=names)
+
+
+@pages.post("/guide/stages")
+def place() -> ResponseReturnValue:
+    """Switch that mapping on and those that it replaces off; then check what it needs in Clint."""
+    found = _placing()
+    if found is None:
+        return layout.go("console.mappings.listed")
+    try:
+        keep(PLACING, found.text, found.base, action="mapping.switched_on", is_told=False)
+        for one in found.off:
+            before = revision_of(one.name)
+            text = switched(before.text or "", on=False)
+            keep(one.name, text, before.id, action="mapping.switched_off", is_told=False)
+    except MappingChanged as error:
+        layout.flash_message(_("It failed: {error}", error=error.text()), "bad")
+        return layout.go("console.guide.stages")
+    layout.flash_message(_("{mapping} is switched on.", mapping=layout.mapping_title(PLACING)))
+    return clint.check_destination(found.mapping.send_to)

@@ -38,6 +38,7 @@ from bridge.formats import Formats
 from bridge.journal import audit, jobs, notices, statistics, users
 from bridge.journal.causes import Cause
 from bridge.journal.destinations import Resumed
+from bridge.journal.jobs import Job
 from bridge.journal.notices import StoredNotice
 from bridge.journal.users import UserRole, UserState
 from bridge.mapping import Finding
@@ -430,12 +431,22 @@ _CHANGED = ("destination.added", "destination.changed")
 
 
 def _has_origin(connection: Connection, name: str) -> bool:
-    """Return whether the last check of Clint for this destination, or for all, found nothing wrong."""
+    job = last_check(connection, name)
+    return job is not None and not wrong_checks(job)
+
+
+def last_check(connection: Connection, name: str) -> Job | None:
+    """Return the last finished check of Clint for this destination, or else for all."""
     for about in (name, ""):
         for job in jobs.newest(connection, "clint", now_ms(), about=about):
             if job.result:
-                return all(one["state"] != "wrong" for one in job.result["checks"])
-    return False
+                return job
+    return None
+
+
+def wrong_checks(job: Job) -> list[dict[str, Any]]:
+    """Return what a finished check of Clint found wrong."""
+    return [one for one in (job.result or {})["checks"] if one["state"] == "wrong"]
 
 
 def resumed_words(name: str, resumed: Resumed) -> str:

@@ -460,10 +460,13 @@ def _not_saved(name: str, base: int, refused: str) -> ResponseReturnValue:
     return _change(name, text, base, 422, refused="tests")
 
 
-def keep(name: str, text: str, base: int, *, action: str, replaces: str = "", of: int | None = None) -> int | None:
-    """Save and say so; return the number of the new revision, None where the text was active already.
+def keep(
+    name: str, text: str, base: int, *, action: str, replaces: str = "", of: int | None = None, is_told: bool = True
+) -> int | None:
+    """Save and note it; return the number of the new revision, None where the text was active already.
 
-    `action` is what the audit trail says, `of` the number of the revision whose text it is. Raises MappingChanged.
+    `action` is what the audit trail says, `of` the number of the revision whose text it is, `is_told` whether the next
+    page says it. Raises MappingChanged.
     """
     now_ms, author = runtime.clock_ms(), person.author
     saved = save(runtime.journal, directory(), name, text, base=base, author=author, now_ms=now_ms, replaces=replaces)
@@ -471,6 +474,8 @@ def keep(name: str, text: str, base: int, *, action: str, replaces: str = "", of
         return None
     detail = {"revision": saved.revision_id, "number": saved.number, "file": saved.in_file}
     layout.note(action, name, {**detail, "text_of": of} if of else detail)
+    if not is_told:
+        return saved.number
     written = N_("Saved as revision {revision}; the file was written too.")
     unchanged = N_("Saved as revision {revision}. The file was not changed.")
     layout.flash_message(_(written if saved.in_file else unchanged, revision=saved.number))

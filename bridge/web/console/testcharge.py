@@ -63,6 +63,7 @@ def run_test_charge(task: JobContext) -> Result:
             for event, delivery in run.failed
         ],
         "delivered": run.delivered,
+        "unplaced": list(run.unplaced),
         "deal": {"id": run.deal.id, "stage": run.stage, "status": run.deal.status} if run.deal else None,
     }
 
