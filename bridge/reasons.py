@@ -580,8 +580,8 @@ REASONS: Mapping[str, Reason] = {
 """Every reason code; answers of destinations by status, else by kind of status (4xx, 5xx)."""
 
 _REGISTER = (
-    N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
-    N_("Register the webhook on its page under Connections, or look in Asaas: Integrações, Webhooks."),
+    N_("Run `bridge webhook register`, then `bridge reconcile`: it finds the charges that Asaas did not send."),
+    N_("Register the webhook on its page under Connections, then compare the period under Reconciliation."),
 )
 _CHECK = N_("“Check everything” under Connections tells the cause and what to do.")
 _MEND_MAPPING = N_("Open the mapping under Mappings: it says what is wrong.")
