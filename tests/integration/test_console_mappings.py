@@ -311,7 +311,7 @@ def test_what_goes_out_twice_is_said_before_a_save_and_asked_before_a_switch(con
     listed = browser.get("/mappings").text
 
     said = re.compile(
-        r'<a class="row-link" href="/mappings/outra">outra</a>.*?Payment received.*?to default', re.DOTALL
+        r'<a class="row-link" href="/mappings/outra">outra</a>.*?Payment received.*?to “default”', re.DOTALL
     )
     assert said.search(change)
     assert "1 other mapping sends the same events" not in off

@@ -18,6 +18,7 @@ from bridge.errors import BridgeError
 from bridge.journal import audit
 from bridge.messages import LANGUAGES, N_, in_language
 from bridge.model import DeliveryState, Outcome
+from bridge.operations.accounts import Stored
 from bridge.operations.bulk import BulkAction
 from bridge.operations.explain import Unheard
 from bridge.operations.reconcile import FIELDS
@@ -65,6 +66,9 @@ def actions() -> frozenset[str]:
     found = {text for node in given for one in node.args for text in texts_of(one) if action.fullmatch(text)}
     found |= {text for one in passed_on for text in texts_of(one) if re.fullmatch(r"mapping\.[a-z_]+", text)}
     found |= {"cause.seen", "cause.unseen"}  # chosen before it is noted
+    found |= {
+        f"{kind}.{done}" for kind in ("account", "destination") for done in Stored if done is not Stored.UNCHANGED
+    }
     named = {one.id for node in given for one in node.args if isinstance(one, ast.Name)}
     for node in (one for one in operations if isinstance(one, ast.Assign)):
         if any(getattr(to, "id", "") in named for to in node.targets):
