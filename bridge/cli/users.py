@@ -103,7 +103,7 @@ def link(invocation: Invocation, email: str, as_json: bool) -> None:
 def _show_link(invocation: Invocation, id_: int, link: str, *, as_json: bool) -> None:
     settings = invocation.settings
     with invocation.journal.database.read() as connection:
-        public_url = settings.bridge_public_url or stored.public_url(connection)
+        public_url = stored.public_url(connection, settings.bridge_public_url)
     url = f"{public_url or settings.local_url}/invitation/{link}"
     if as_json:
         show_json({"id": id_, "url": url})

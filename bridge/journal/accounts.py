@@ -64,9 +64,12 @@ def _raise_version(connection: Connection) -> None:
 _is_public_url = meta.c.key == "public_url"
 
 
-def public_url(connection: Connection) -> str:
-    """Return the public address that a person gave for a webhook last; empty where none did."""
-    return connection.scalar(select(meta.c.value).where(_is_public_url)) or ""
+def public_url(connection: Connection, of_settings: str) -> str:
+    """Return the bridge's public address: that of the settings, else the last one that a person gave for a webhook.
+
+    Empty where there is neither.
+    """
+    return of_settings or connection.scalar(select(meta.c.value).where(_is_public_url)) or ""
 
 
 def put_public_url(connection: Connection, url: str) -> None:

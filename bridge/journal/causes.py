@@ -314,9 +314,9 @@ def destination_facts(
     of_each = [
         Facts(number=row[1], mappings={row[0]: row[1]}, first_ms=row[2], last_ms=row[3]) for row in rows
     ] + failed
-    mappings: defaultdict[str, int] = defaultdict(int)
-    for name, count in (item for one in of_each for item in one.mappings.items()):
-        mappings[name] += count
+    mappings = Counter[str]()
+    for one in of_each:
+        mappings.update(one.mappings)
     facts = Facts(
         number=sum(one.number for one in of_each),
         least=frozenset({"number"} if number == MOST_COUNTED else ()),

@@ -179,7 +179,8 @@ def old_page(
 def empty(connection: Connection, ids: Collection[int], before_ms: int, *, full_only: bool) -> int:
     """Empty these rows, as far as no delivery has worked on them since then; return their number.
 
-    With `full_only` their keys, otherwise all that leads to their customer; what makes no deal twice stays.
+    `full_only` empties their keys alone, else also every value that leads to their customer. The digest of the key
+    stays, so that a late event makes no second deal.
     """
     old = (deals.c.id.in_(ids), deals.c.updated_ms < before_ms)
     values = {"key": None} if full_only else {**_OF_PERSON, "subject": ""}

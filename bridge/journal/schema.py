@@ -196,7 +196,7 @@ _partial(deliveries, "deliveries_newest", "object_id", "line", "order_at", "orde
 _partial(deliveries, "deliveries_plan", "mapping", "once_key", where=text("deliveries.once_key IS NOT NULL"))
 _partial(deliveries, "deliveries_held", "destination", "id", where=HELD)  # to be resumed
 _partial(deliveries, "deliveries_dead", "id", where=DEAD)  # to be fixed by a person
-# By cause. Pages count all that they say of a cause by this index alone.
+# By cause: a page counts the failed deliveries of all causes by this index alone.
 _cause = ("reason_code", "destination", "answer", "mapping")
 _of_cause = ("account", "subject", "object_id", "amount", "finished_ms", "id")
 _partial(deliveries, "deliveries_cause", *_cause, *_of_cause, where=DEAD)

@@ -218,8 +218,9 @@ BY_HAND = ("asaas.key_missing", "asaas.key_refused")
 
 
 def held_for_asaas(connection: Connection, before_ms: int) -> dict[str, str]:
-    """Return by account the code for which most events wait for Asaas: those that arrived before then, and all that
-    wait for a person.
+    """Return by account the code for which most events wait for Asaas.
+
+    Events that arrived before `before_ms` count, and all that wait for a person.
 
     Replays are left out: their rows do not say when they began.
     """

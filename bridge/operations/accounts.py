@@ -216,8 +216,7 @@ def add_destination(
         if done is Stored.UNCHANGED:
             return done, 0
         stored.put(connection, tenant_destinations, name, now_ms, url=url)
-        # Due when every worker knows the URL: another one would defer it again.
-        freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S)).lines
+        freed = _resume(connection, name, now_ms)
         audit.note(connection, actor, f"destination.{done}", name, now_ms)
     return done, freed
 
@@ -307,11 +306,9 @@ def put_token(journal: Journal, settings: Settings, actor: Actor, now_ms: int, t
         freed = 0
         if before != token:
             paused = {name: one.paused_reason for name, one in circuits.load(connection).items() if one.paused_ms}
-            for name, url in sorted({**stored.destinations(connection), **settings.destinations}.items()):
-                may_go_on = name not in paused or pause_code(paused[name]) in _PAUSED_BY_TOKEN
-                if origin_of(url) is not None and may_go_on:
-                    # Due when every worker knows the token: another one would defer it again.
-                    freed += circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S)).lines
+            for name in _by_api(connection, settings):
+                if name not in paused or pause_code(paused[name]) in _PAUSED_BY_TOKEN:
+                    freed += _resume(connection, name, now_ms)
             audit.note(connection, actor, "clint.token_changed" if before else "clint.token_added", "", now_ms)
     return not before, freed
 
@@ -330,8 +327,21 @@ def remove_token(journal: Journal, actor: Actor, now_ms: int) -> None:
 
 def waiting_for_token(connection: Connection, settings: Settings) -> int:
     """Return the number of due deliveries that are written by Clint's API."""
+    return sum(open_deliveries(connection, name) for name in _by_api(connection, settings))
+
+
+def _by_api(connection: Connection, settings: Settings) -> list[str]:
+    """Return the destinations that are written by Clint's API."""
     urls = {**stored.destinations(connection), **settings.destinations}
-    return sum(open_deliveries(connection, name) for name, url in urls.items() if origin_of(url) is not None)
+    return [name for name, url in sorted(urls.items()) if origin_of(url) is not None]
+
+
+def _resume(connection: Connection, name: str, now_ms: int) -> int:
+    """Resume a destination with a new URL or token; return how many lines waited.
+
+    They are due once every worker knows the new value: another worker would defer them again.
+    """
+    return circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S)).lines
 
 
 def open_deliveries(connection: Connection, name: str) -> int:

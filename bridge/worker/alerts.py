@@ -103,7 +103,7 @@ def send_alerts(journal: Journal, setup: AlertSetup, clock_ms: Callable[[], int]
         if gone := told.keys() - {one.id for one in people}:
             notices.forget(connection, gone)
         view = _View.read(connection, setup, people)
-        public_url = setup.public_url or stored.public_url(connection)
+        public_url = stored.public_url(connection, setup.public_url)
         planned = {one.id: _plan(one, view, told.get(one.id, {}), now_ms) for one in people}
         for each in planned.values():
             notices.save(connection, each.keep, each.drop)
@@ -263,7 +263,7 @@ def send_summaries(
     with journal.database.read() as connection:
         view = _View.read(connection, setup, due)
         idle = daily.idle_mappings(connection, now_ms)
-        public_url = setup.public_url or stored.public_url(connection)
+        public_url = stored.public_url(connection, setup.public_url)
     in_use = [one for one in setup.mappings() if one.enabled and one.name in idle]
     messages = {
         one.id: summary.compose(

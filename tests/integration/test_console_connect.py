@@ -125,7 +125,7 @@ def test_an_account_is_connected_by_its_key_alone(console: Console, me: Browser,
     assert console.runtime.accounts["default"].webhook_token == token
     assert webhook["url"] == f"{door.url}/webhooks/asaas"
     with console.runtime.journal.database.read() as connection:
-        assert stored.public_url(connection) == door.url, "links of messages begin with it"
+        assert stored.public_url(connection, "") == door.url, "links of messages begin with it"
     assert webhook["email"] == "ana@example.com"
     assert webhook["events"] == ["PAYMENT_RECEIVED"]
     assert steps.count('<li class="good">') == 4

@@ -37,7 +37,7 @@ def _receiver(id_: int) -> Receiver:
 @pages.get("/alerts")
 def index() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
-        public_url = runtime.settings.bridge_public_url or stored.public_url(connection)
+        public_url = stored.public_url(connection, runtime.settings.bridge_public_url)
     return layout.page(
         "alerts.html",
         receivers=[(one, _services(one)) for one in _receivers()],

@@ -42,7 +42,7 @@ def checked(context: JobContext) -> Result:
 
 
 def check_destination(name: str) -> ResponseReturnValue:
-    """Check what a destination that was just stored needs in Clint; without a name, all that a new token is for."""
+    """Start the check of Clint for one destination, or without a name for all."""
     try:
         return jobs.begin(KIND, name, checked, {"destination": name})
     except ConsoleBusy:  # it is stored all the same

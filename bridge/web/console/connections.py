@@ -73,7 +73,7 @@ def show() -> ResponseReturnValue:
         hooks_told = {one.about: one.code for one in reversed(found) if one.code in HOOK_STOPPED}
         last = newest(connection, "examination", runtime.clock_ms()) if person.accounts is None else []
         hidden = overridden(connection, settings) if person.accounts is None else []
-        public_url = settings.bridge_public_url or stored.public_url(connection)
+        public_url = stored.public_url(connection, settings.bridge_public_url)
     names = layout.seen_destinations()
     seen = [*(name for name in runtime.accounts if person.sees(name)), *runtime.destinations]
     of_environment = [name for name in seen if name in settings.accounts or name in settings.destinations]

@@ -96,7 +96,7 @@ def new_link(id_: int) -> ResponseReturnValue:
     host = urlsplit(origin).hostname or ""
     only_here = host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
     with runtime.journal.database.read() as connection:
-        public = runtime.settings.bridge_public_url or stored.public_url(connection)
+        public = stored.public_url(connection, runtime.settings.bridge_public_url)
     return layout.page(
         "people_link.html", user=_user(id_), url=url, hours=LINK_HOURS, only_here=only_here, public=public
     )
